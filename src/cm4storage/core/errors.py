@@ -1,0 +1,107 @@
+"""The errors that users see.
+
+``StorageBenchmarkError``
+├── ``UserError``      the configuration, the input or the call is wrong   exit code 1
+│   └── ``UsageError`` the command line itself is wrong                    exit code 2
+├── ``StorageFault``   the storage or the data on it failed                exit code 3
+└── ``InternalError``  a defect of this project                            exit code 70
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+
+class ExitCode(enum.IntEnum):
+    """The exit codes of the command line and of the recipes."""
+
+    OK = 0
+    USER = 1
+    USAGE = 2
+    STORAGE = 3
+    INTERNAL = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class StorageBenchmarkError(Exception):
+    """Root of all errors that are shown to a user without a traceback.
+
+    Parameters
+    ----------
+    what : str
+        What happened, in one line.
+    where : str, optional
+        The workload key, file and byte, object, rank or chain of recipes.
+    meaning : str, optional
+        What it means, or the usual cause.
+    advice : str, optional
+        What to do next.
+    """
+
+    exit_code: ExitCode = ExitCode.INTERNAL
+
+    def __init__(self, what: str, *, where: str = "", meaning: str = "", advice: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.meaning = meaning
+        self.advice = advice
+
+    def render(self) -> str:
+        """Return the error as the lines that a terminal shows."""
+        lines = [f"error: {self.what}"]
+        for label, text in (
+            ("where", self.where),
+            ("cause", self.meaning),
+            ("to do", self.advice),
+        ):
+            if text:
+                indented = text.replace("\n", "\n         ")
+                lines.append(f"  {label}: {indented}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.render().removeprefix("error: ")
+
+
+class UserError(StorageBenchmarkError):
+    """The configuration, the input or the call is wrong."""
+
+    exit_code = ExitCode.USER
+
+
+class UsageError(UserError):
+    """The command line itself is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class StorageFault(StorageBenchmarkError):
+    """The storage, or the data on it, failed."""
+
+    exit_code = ExitCode.STORAGE
+
+
+class InternalError(StorageBenchmarkError):
+    """A defect of this project."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET_NAME = re.compile(
+    r"(secret|passw|token|credential|api_?key|access_?key|account_?key|connection_?string|sas)",
+    re.IGNORECASE,
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether a variable or input of this name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def redact_url(text: str) -> str:
+    """Return `text` with the user part of every URL replaced by ``***``."""
+    return _CREDENTIALS_IN_URL.sub("***@", text)

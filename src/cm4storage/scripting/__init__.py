@@ -1,0 +1,1 @@
+"""The recipe engine behind ``cm run script``. Standard library and PyYAML only."""

@@ -1,0 +1,73 @@
+"""The Store protocol: what the loader, the generator and the verifier ask of storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+
+@dataclass(frozen=True)
+class ObjectStat:
+    """What a store knows of one object.
+
+    Attributes
+    ----------
+    key : str
+        The name below the store's root, with ``/`` between its parts and no leading ``/``.
+    size_bytes : int
+        The object's length.
+    """
+
+    key: str
+    size_bytes: int
+
+
+class Store(Protocol):
+    """A flat set of objects below one root (a folder, or a bucket and prefix).
+
+    Keys are relative to the root. All methods may be called from several threads at once.
+    Every failure is a `cm4storage.core.errors.StorageFault` that names the object; a missing one
+    is a `MissingObject`.
+    """
+
+    @property
+    def uri(self) -> str:
+        """The root, as ``file:///folder`` or ``s3://bucket/prefix``; never with credentials."""
+
+    def read(
+        self, key: str, *, start: int = 0, length: int | None = None
+    ) -> AbstractContextManager[memoryview]:
+        """Lend the bytes ``[start, start + length)``, or up to the end; shorter at the end.
+
+        The view is valid until the context ends: the store may reuse the memory. Nothing is
+        copied that the backend's client does not copy itself.
+        """
+
+    def read_into(self, key: str, buffer: memoryview, *, start: int = 0) -> int:
+        """Fill `buffer` from byte `start` on; return how many bytes there were."""
+
+    def write(self, key: str, chunks: Iterable[memoryview]) -> int:
+        """Write an object from `chunks`; return its size in bytes.
+
+        Atomic: a reader sees the object as it was before, or the whole new one, whatever
+        happens on the way.
+        """
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        """Yield all objects whose key starts with `prefix`, lazily, in the order of their keys."""
+
+    def stat(self, key: str) -> ObjectStat:
+        """Return one object's size."""
+
+    def delete(self, key: str) -> None:
+        """Remove one object; a missing one is no error."""
+
+    def free_bytes(self) -> int | None:
+        """Return the space left for new objects, or None where the backend cannot say."""
+
+    def close(self) -> None:
+        """Release connections and pooled memory."""
