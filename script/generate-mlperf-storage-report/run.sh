@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+bash "$MLPERF_STORAGE_LAUNCHER" report \
+  "$MLPERF_STORAGE_RUN_DIR" \
+  ${MLPERF_STORAGE_RERUN_COMMAND:+"--rerun_command=$MLPERF_STORAGE_RERUN_COMMAND"}

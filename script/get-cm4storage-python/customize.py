@@ -1,0 +1,51 @@
+"""Choose the interpreter that runs cm4storage: this one if it can, else one in the CM cache."""
+
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def preprocess(i):
+    """Find the library beside this recipe, and ask for a virtual environment where it is needed."""
+    env = i["env"]
+    requirements = [
+        *env["MLPERF_STORAGE_REQUIREMENTS"].split(),
+        *env.get("MLPERF_STORAGE_EXTRA_REQUIREMENTS", "").split(),
+    ]
+    missing = [requirement for requirement in requirements if not _is_met(requirement)]
+    env["MLPERF_STORAGE_LAUNCHER"] = str(HERE / "launch.sh")
+    env["MLPERF_STORAGE_PYTHON"] = sys.executable
+    source = HERE.parents[1] / "src"
+    env["MLPERF_STORAGE_PYTHONPATH"] = str(source) if source.is_dir() else ""
+    if missing:
+        print(f"this Python lacks {', '.join(missing)}: using one in the CM cache")
+        env["MLPERF_STORAGE_NEEDS_VENV"] = "yes"
+        env["MLPERF_STORAGE_VENV_BASE"] = sys.executable
+        env["MLPERF_STORAGE_VENV_REQUIREMENTS"] = " ".join(requirements)
+        env["MLPERF_STORAGE_VENV_LIBRARY"] = "" if source.is_dir() else str(HERE.parents[2])
+    return {"return": 0}
+
+
+def postprocess(i):
+    """Check that the interpreter is there; a cached one may have lost its base."""
+    python = i["env"].get("MLPERF_STORAGE_VENV_PYTHON") or i["env"]["MLPERF_STORAGE_PYTHON"]
+    if not Path(python).exists():
+        advice = "remove the entry: cm rm cache --tags=get,python,venv,storage -f"
+        return {"return": 1, "error": f"the interpreter {python} has gone; {advice}"}
+    i["env"]["MLPERF_STORAGE_PYTHON"] = python
+    return {"return": 0}
+
+
+def _is_met(requirement):
+    name, _, least = requirement.partition(">=")
+    try:
+        return _numbers(metadata.version(name)) >= _numbers(least)
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def _numbers(version):
+    return [int(part) for part in re.findall(r"\d+", version)[:3]]

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+bash "$MLPERF_STORAGE_LAUNCHER" workload \
+  "--model=$MLPERF_STORAGE_MODEL" \
+  "--accelerator=$MLPERF_STORAGE_ACCELERATOR" \
+  ${MLPERF_STORAGE_CONFIG:+"--config=$MLPERF_STORAGE_CONFIG"} \
+  ${MLPERF_STORAGE_SCALE:+"--scale=$MLPERF_STORAGE_SCALE"} \
+  ${MLPERF_STORAGE_PARAMS:+"--params=$MLPERF_STORAGE_PARAMS"} \
+  ${MLPERF_STORAGE_SEED:+"--seed=$MLPERF_STORAGE_SEED"} \
+  --out=workload.json

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+bash "$MLPERF_STORAGE_LAUNCHER" run \
+  "--workload=$MLPERF_STORAGE_WORKLOAD_FILE" \
+  "--data_dir=$MLPERF_STORAGE_DATA_URI" \
+  ${MLPERF_STORAGE_ENDPOINT_URL:+"--endpoint_url=$MLPERF_STORAGE_ENDPOINT_URL"} \
+  ${MLPERF_STORAGE_SERVER_DIR:+"--server_dir=$MLPERF_STORAGE_SERVER_DIR"} \
+  "--results_dir=$MLPERF_STORAGE_RESULTS_DIR" \
+  ${MLPERF_STORAGE_MAX_EPOCHS:+"--max_epochs=$MLPERF_STORAGE_MAX_EPOCHS"} \
+  ${MLPERF_STORAGE_MAX_STEPS:+"--max_steps=$MLPERF_STORAGE_MAX_STEPS"} \
+  --result_file=run.json

@@ -1,0 +1,47 @@
+"""``cm4storage generate``: find or generate a data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cm4storage.cli import options
+from cm4storage.core.units import format_bytes
+from cm4storage.dataset.preparation import prepare
+from cm4storage.workload import resolve
+
+if TYPE_CHECKING:
+    import argparse
+
+    from cm4storage.report.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    options.add_workload(parser)
+    options.add_storage(parser)
+    options.add_result_file(parser)
+
+
+def execute(args: argparse.Namespace, console: Console) -> int:
+    """Prepare the data set and say whether it was found or generated, and why."""
+    workload = resolve.load(args.workload).workload
+    prepared = prepare(workload, options.location(args), console.progress(), console.say)
+    manifest = prepared.manifest
+    if not prepared.generated:
+        console.say(f"hit: {prepared.reason}")
+    console.say(
+        f"data set {prepared.location.uri}: {manifest.files} files, "
+        f"{format_bytes(manifest.total_bytes)}, content {manifest.content_digest}"
+    )
+    options.write_result(
+        args,
+        {
+            "uri": prepared.location.uri,
+            "generated": prepared.generated,
+            "reason": prepared.reason,
+            "files": manifest.files,
+            "total_bytes": manifest.total_bytes,
+            "content_digest": manifest.content_digest,
+        },
+    )
+    return 0

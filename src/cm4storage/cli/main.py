@@ -1,0 +1,116 @@
+"""Parse the command line, run one verb, and turn errors into texts and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+import cm4storage
+from cm4storage.core import lifeline
+from cm4storage.core.errors import ExitCode, StorageBenchmarkError, UsageError
+from cm4storage.report.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+VERBS = {
+    "workload": "resolve a workload: a stock one by name, or any DLIO YAML",
+    "generate": "find or generate the data set of a workload",
+    "verify": "check a data set against its manifest",
+    "run": "run the loader with emulated accelerators",
+    "report": "compute the figures of a run and write its reports",
+    "check": "check that a storage backend works",
+    "serve": "keep an embedded server in the foreground",
+}
+
+
+class Verb(Protocol):
+    """What a verb's module offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the verb's options."""
+
+    def execute(self, args: argparse.Namespace, console: Console) -> int:
+        """Do the work; return the exit code."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came, or the run that this process belongs to has ended."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, advice=f"see: {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    console, verbose = Console(), "-v" in arguments or "--verbose" in arguments
+    try:
+        return _run(arguments)
+    except StorageBenchmarkError as error:
+        console.complain(error.render())
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        console.complain("interrupted")
+        return int(ExitCode.INTERRUPTED)
+    except Terminated:
+        console.complain("stopped: the run was ended")
+        return int(ExitCode.TERMINATED)
+    except BrokenPipeError:
+        return int(ExitCode.USER)
+    except Exception as error:  # noqa: BLE001 - the last resort, shown as a defect of ours
+        _show_defect(error, console, verbose=verbose)
+        return int(ExitCode.INTERNAL)
+
+
+def _run(arguments: list[str]) -> int:
+    verb, rest = _split(arguments)
+    module: Verb = importlib.import_module(f"cm4storage.cli.{verb}")
+    parser = _Parser(prog=f"cm4storage {verb}", description=VERBS[verb], allow_abbrev=False)
+    module.add_arguments(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no remarks and no progress")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks of defects")
+    args = parser.parse_args(rest)
+    signal.signal(signal.SIGTERM, _on_terminate)
+    lifeline.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    return module.execute(args, Console(quiet=args.quiet))
+
+
+def _split(arguments: list[str]) -> tuple[str, list[str]]:
+    parser = _Parser(
+        prog="cm4storage",
+        description="Reproducible MLPerf Storage benchmarking.",
+        epilog="cm4storage VERB --help explains a verb.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=cm4storage.__version__)
+    verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True, prog="cm4storage")
+    for name, text in VERBS.items():
+        verbs.add_parser(name, help=text, add_help=False)
+    known, _ = parser.parse_known_args(arguments[:1])
+    return str(known.verb), arguments[1:]
+
+
+def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
+
+
+def _show_defect(error: Exception, console: Console, *, verbose: bool) -> None:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    console.complain(
+        f"error: {type(error).__name__}: {error}\n"
+        f"  where: {frame.filename}, line {frame.lineno}, in {frame.name}\n"
+        "  cause: this is a defect of cm4storage\n"
+        "  to do: run the command with -v and report what it prints"
+    )
+    if verbose:
+        console.complain("".join(traceback.format_exception(error)))

@@ -1,0 +1,55 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cm4storage.core.files import write_json_atomically
+from cm4storage.storage.location import StoreLocation
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_workload(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--workload``."""
+    parser.add_argument(
+        "--workload", type=Path, required=True, metavar="FILE",
+        help="workload file, made by: cm4storage workload --out=FILE",
+    )  # fmt: skip
+
+
+def add_storage(parser: argparse.ArgumentParser) -> None:
+    """Declare where data are: ``--data_dir``, ``--endpoint_url`` and ``--server_dir``."""
+    parser.add_argument(
+        "--data_dir", required=True, metavar="PATH|URI",
+        help="where data sets are kept: a folder, file:///folder or s3://bucket/prefix",
+    )  # fmt: skip
+    parser.add_argument(
+        "--endpoint_url", metavar="URL",
+        help="the S3 endpoint; credentials come from the AWS_* variables",
+    )  # fmt: skip
+    parser.add_argument(
+        "--server_dir", type=Path, metavar="FOLDER",
+        help="use an embedded S3 server that keeps its data in this folder",
+    )  # fmt: skip
+
+
+def add_result_file(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--result_file``."""
+    parser.add_argument(
+        "--result_file", type=Path, metavar="FILE", help="also write the outcome as JSON"
+    )
+
+
+def location(args: argparse.Namespace) -> StoreLocation:
+    """Return the location that the options of `add_storage` name."""
+    server_dir = args.server_dir.absolute() if args.server_dir else None
+    return StoreLocation.parse(args.data_dir, endpoint_url=args.endpoint_url, server_dir=server_dir)
+
+
+def write_result(args: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Write `result` where ``--result_file`` says."""
+    if args.result_file is not None:
+        write_json_atomically(args.result_file, result)

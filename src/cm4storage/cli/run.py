@@ -1,0 +1,58 @@
+"""``cm4storage run``: run the loader with emulated accelerators."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cm4storage.cli import options
+from cm4storage.core.errors import redact_url
+from cm4storage.core.units import format_bytes, format_seconds
+from cm4storage.loader.benchmark import Job, run_benchmark
+from cm4storage.loader.limits import Limits
+from cm4storage.workload import resolve
+
+if TYPE_CHECKING:
+    import argparse
+
+    from cm4storage.report.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    options.add_workload(parser)
+    options.add_storage(parser)
+    parser.add_argument(
+        "--results_dir", type=Path, default=Path("results"), metavar="FOLDER",
+        help="results go to FOLDER/training/<model>/run/<time>/ (default: results)",
+    )  # fmt: skip
+    parser.add_argument("--max_epochs", type=_positive, help="stop after this many epochs")
+    parser.add_argument("--max_steps", type=_positive, help="at most this many steps an epoch")
+    options.add_result_file(parser)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def execute(args: argparse.Namespace, console: Console) -> int:
+    """Run the workload and leave its record in a new folder of results."""
+    job = Job(
+        resolved=resolve.load(args.workload),
+        data_root=options.location(args),
+        results_dir=args.results_dir.absolute(),
+        limits=Limits(args.max_epochs, args.max_steps),
+        command=redact_url(shlex.join([sys.executable, "-m", "cm4storage", *sys.argv[1:]])),
+    )
+    finished = run_benchmark(job, console.progress())
+    seconds = sum(epoch.duration_s for epoch in finished.record.epochs)
+    total_bytes = sum(epoch.bytes_read for epoch in finished.record.epochs)
+    console.say(f"read {format_bytes(total_bytes)} in {format_seconds(seconds)}")
+    console.say(f"record of the run: {finished.folder}")
+    options.write_result(args, {"run_dir": str(finished.folder)})
+    return 0

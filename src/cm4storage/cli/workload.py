@@ -1,0 +1,72 @@
+"""``cm4storage workload``: resolve a workload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cm4storage.core.units import format_bytes
+from cm4storage.workload import stock
+from cm4storage.workload.plan import Plan
+from cm4storage.workload.resolve import Request, Resolved, resolve
+
+if TYPE_CHECKING:
+    import argparse
+
+    from cm4storage.report.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.add_argument("--list", action="store_true", help="name the stock workloads and exit")
+    parser.add_argument("--model", default="unet3d", help="stock model (default: unet3d)")
+    parser.add_argument("--accelerator", default="h100", help="its accelerator (default: h100)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a DLIO YAML instead")
+    parser.add_argument(
+        "--scale", choices=("quick", "stock"),
+        help="quick: fewer and smaller files; stock: the sizes of the YAML "
+        "(default: quick, or stock with --config)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--params", default="", metavar='"KEY=VALUE ..."', help="overrides, by section.key"
+    )
+    parser.add_argument("--seed", type=int, help="takes the place of train.seed")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the workload file")
+
+
+def execute(args: argparse.Namespace, console: Console) -> int:
+    """Resolve the workload; write or describe it."""
+    if args.list:
+        console.show("\n".join(stock.names()))
+        return 0
+    resolved = resolve(
+        Request(
+            model=args.model,
+            accelerator=args.accelerator,
+            config=args.config,
+            scale=args.scale or ("stock" if args.config else "quick"),
+            params=args.params,
+            seed=args.seed,
+        )
+    )
+    if args.out is not None:
+        resolved.save(args.out)
+    console.say(describe(resolved))
+    return 0
+
+
+def describe(resolved: Resolved) -> str:
+    """Return a few lines that say what a workload is."""
+    workload = resolved.workload
+    dataset, reader = workload.dataset, workload.reader
+    files = f"{dataset.num_files_train} {dataset.format} files"
+    size = format_bytes(Plan.of(workload).payload_bytes())
+    epochs = f"{workload.train.epochs} epochs of {workload.steps_per_epoch()} steps"
+    threads = f"batch {reader.batch_size}, {reader.read_threads} read threads"
+    computation = f"{workload.computation_time.mean_s:g} s of computation a step"
+    lines = [
+        f"workload {workload.name} ({workload.scale} scale) from {resolved.source}",
+        f"  data set  {files} of {dataset.num_samples_per_file} samples, {size}",
+        f"  training  {epochs}, {threads}, {computation}",
+    ]
+    return "\n".join(lines + [f"  note: {note}" for note in resolved.notes])

@@ -1,0 +1,1 @@
+"""Data sets: their identity, contents, generation, manifest and verification."""

@@ -1,0 +1,130 @@
+"""Generate a data set: every file once, in parallel, each one atomically, the manifest last."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from cm4storage.core.errors import StorageFault
+from cm4storage.core.units import format_bytes
+from cm4storage.dataset import manifest as manifests
+from cm4storage.dataset.contents import FileContent
+from cm4storage.dataset.identity import Identity
+from cm4storage.dataset.manifest import FileEntry, Manifest
+from cm4storage.formats.format import FileShape, Format, format_named
+from cm4storage.workload.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cm4storage.core.progress import Progress
+    from cm4storage.storage.store import Store
+    from cm4storage.workload.model import Workload
+    from cm4storage.workload.plan import PlannedFile
+
+GENERATOR_THREADS = max(2, min(16, os.cpu_count() or 2))
+
+_HEADROOM = 1.01
+
+
+def generate(workload: Workload, store: Store, progress: Progress) -> Manifest:
+    """Generate the data set of `workload` at the root of `store`.
+
+    Until the manifest is written, at the end, the data set counts as absent; files of an earlier
+    attempt are written over.
+
+    Raises
+    ------
+    StorageFault
+        If there is not enough space (before the first byte), or the storage fails.
+    """
+    plan, file_format = Plan.of(workload), format_named(workload.dataset.format)
+    total_bytes = planned_bytes(plan, file_format)
+    _require_space(store, total_bytes)
+    progress.start("generating", total_bytes, "B")
+    try:
+        entries = sorted(_write_all(plan, file_format, store, progress), key=lambda e: e.key)
+    finally:
+        progress.finish()
+    manifest = Manifest(
+        identity=Identity.of(workload),
+        files=len(entries),
+        total_bytes=sum(entry.size_bytes for entry in entries),
+        content_digest=manifests.write_files(store, entries),
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
+    manifests.write(store, manifest)
+    return manifest
+
+
+def planned_bytes(plan: Plan, file_format: Format) -> int:
+    """Return the exact size of all files that `generate` will write."""
+    if plan.dataset.record_length_bytes_stdev == 0:
+        files = plan.dataset.num_files_train + plan.dataset.num_files_eval
+        return files * file_format.file_bytes(_shape(next(plan.files())))
+    return sum(file_format.file_bytes(_shape(file)) for file in plan.files())
+
+
+def _shape(file: PlannedFile) -> FileShape:
+    return FileShape(file.record_shape, file.samples)
+
+
+def _require_space(store: Store, needed_bytes: int) -> None:
+    free_bytes = store.free_bytes()
+    if free_bytes is not None and free_bytes < needed_bytes * _HEADROOM:
+        raise StorageFault(
+            f"not enough space: the data set needs {format_bytes(needed_bytes)}, "
+            f"{format_bytes(free_bytes)} are free",
+            where=store.uri,
+            advice="free some space, choose another --data_dir, or make the data set smaller, "
+            'for example with --params="dataset.num_files_train=N"; nothing was written',
+        )
+
+
+def _write_all(
+    plan: Plan, file_format: Format, store: Store, progress: Progress
+) -> Iterator[FileEntry]:
+    """Yield the entries of all files as they are finished; at most a few are under way."""
+    stop = threading.Event()
+    files = plan.files()
+
+    def write(file: PlannedFile) -> FileEntry | None:
+        return None if stop.is_set() else _write_file(file, file_format, store, progress)
+
+    with ThreadPoolExecutor(GENERATOR_THREADS, thread_name_prefix="generate") as pool:
+        under_way = {pool.submit(write, file) for file in islice(files, 2 * GENERATOR_THREADS)}
+        try:
+            while under_way:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                under_way |= {pool.submit(write, file) for file in islice(files, len(done))}
+                yield from _results(done)
+        finally:
+            stop.set()
+
+
+def _results(done: set[Future[FileEntry | None]]) -> Iterator[FileEntry]:
+    for future in done:
+        entry = future.result()
+        if entry is not None:
+            yield entry
+
+
+def _write_file(
+    file: PlannedFile, file_format: Format, store: Store, progress: Progress
+) -> FileEntry:
+    import xxhash
+
+    hasher = xxhash.xxh3_128()
+
+    def parts() -> Iterator[memoryview]:
+        for part in file_format.encode(_shape(file), FileContent(file)):
+            hasher.update(part)
+            yield part
+            progress.advance(len(part))
+
+    size_bytes = store.write(file.key, parts())
+    return FileEntry(file.key, size_bytes, hasher.hexdigest())

@@ -1,0 +1,77 @@
+"""What fixes the bytes of a data set, and the name that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cm4storage.core.canonical import digest
+from cm4storage.dataset.contents import CONTENT_SEED, CONTENT_VERSION
+
+if TYPE_CHECKING:
+    from cm4storage.workload.model import Workload
+
+ENCODER_VERSIONS = {"npz": 1, "tfrecord": 1}
+"""Raised by hand when an encoder's bytes change; never derived from our code."""
+
+_KEYS = (
+    "format",
+    "file_prefix",
+    "num_files_train",
+    "num_files_eval",
+    "num_samples_per_file",
+    "num_subfolders_train",
+    "num_subfolders_eval",
+    "record_length_bytes",
+    "record_length_bytes_stdev",
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Everything that determines the bytes of a data set.
+
+    Attributes
+    ----------
+    model : str
+        Part of the folder's name for people; not of the digest.
+    facts : dict
+        The determining values, by key.
+    """
+
+    model: str
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, workload: Workload) -> Identity:
+        """Return the identity of a workload's data set."""
+        facts: dict[str, Any] = {f"dataset.{key}": getattr(workload.dataset, key) for key in _KEYS}
+        for key in ("record_length_bytes", "record_length_bytes_stdev"):
+            facts[f"dataset.{key}"] = float(facts[f"dataset.{key}"])
+        facts["content.version"] = CONTENT_VERSION
+        facts["content.seed"] = CONTENT_SEED
+        facts["encoder.version"] = ENCODER_VERSIONS[workload.dataset.format]
+        return cls(workload.model.name, facts)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the facts."""
+        return digest(self.facts)
+
+    @property
+    def folder(self) -> str:
+        """The name of the data set's folder or prefix, such as ``unet3d-3f2a9c01d4e5``."""
+        return f"{self.model}-{self.digest[:12]}"
+
+    def differences(self, other: Identity) -> list[str]:
+        """Return how this identity differs from an older one, as ``key changed A -> B``."""
+        names = sorted({*self.facts, *other.facts})
+        return [
+            f"{name} changed {_shown(other.facts.get(name))} -> {_shown(self.facts.get(name))}"
+            for name in names
+            if self.facts.get(name) != other.facts.get(name)
+        ]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

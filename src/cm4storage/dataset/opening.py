@@ -1,0 +1,53 @@
+"""Open the data set of a workload for reading."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cm4storage.core.errors import UserError
+from cm4storage.dataset import manifest as manifests
+from cm4storage.dataset.identity import Identity
+from cm4storage.dataset.verification import require_complete
+from cm4storage.storage.opening import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cm4storage.dataset.manifest import Manifest
+    from cm4storage.storage.location import StoreLocation
+    from cm4storage.storage.store import Store
+    from cm4storage.workload.model import Workload
+
+
+@dataclass(frozen=True)
+class OpenDataset:
+    """A complete data set: the store at its root, and its manifest."""
+
+    store: Store
+    manifest: Manifest
+
+
+@contextmanager
+def open_dataset(workload: Workload, root: StoreLocation) -> Iterator[OpenDataset]:
+    """Open the data set of `workload` below `root`, verified by names and sizes.
+
+    Raises
+    ------
+    UserError
+        If it was not generated yet.
+    StorageFault
+        If it is not as its manifest says.
+    """
+    location = root.child(Identity.of(workload).folder)
+    with open_store(location) as store:
+        manifest = manifests.read(store)
+        if manifest is None:
+            raise UserError(
+                "the data set of this workload does not exist yet",
+                where=location.uri,
+                advice="generate it first, with cm4storage generate and the same options",
+            )
+        require_complete(store, manifest)
+        yield OpenDataset(store, manifest)

@@ -1,0 +1,214 @@
+"""Zip archives of uncompressed members, written in one pass and read from one buffer.
+
+Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 (records) and 4.5.3 (zip64).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from isal.isal_zlib import crc32, decompress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+_END64 = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR64 = struct.Struct("<4sIQI")
+_DESCRIPTOR = struct.Struct("<4sIII")
+_DESCRIPTOR64 = struct.Struct("<4sIQQ")
+
+_LIMIT32 = 0xFFFFFFFF
+_SIZES_FOLLOW = 0x0008
+_STORED, _DEFLATED = 0, 8
+_EPOCH_DATE = (1 << 5) | 1
+_LONGEST_COMMENT = 0xFFFF
+
+
+@dataclass(frozen=True)
+class Member:
+    """One entry of an archive's directory."""
+
+    name: str
+    method: int
+    crc: int
+    stored_bytes: int
+    size_bytes: int
+    offset: int
+
+
+class ArchiveWriter:
+    """Builds the parts of an archive. Sizes are given beforehand, checksums are computed."""
+
+    def __init__(self) -> None:
+        self._members: list[Member] = []
+        self._position = 0
+
+    def member(
+        self, name: str, size_bytes: int, parts: Iterable[memoryview]
+    ) -> Iterator[memoryview]:
+        """Yield the parts of one uncompressed member whose bytes are `parts`."""
+        offset, crc = self._position, 0
+        yield self._emit(_local_header(name, size_bytes))
+        for part in parts:
+            crc = crc32(part, crc)
+            yield self._emit(part)
+        descriptor = _DESCRIPTOR64 if size_bytes >= _LIMIT32 else _DESCRIPTOR
+        yield self._emit(descriptor.pack(b"PK\x07\x08", crc, size_bytes, size_bytes))
+        self._members.append(Member(name, _STORED, crc, size_bytes, size_bytes, offset))
+
+    def directory(self) -> memoryview:
+        """Return the directory that ends the archive."""
+        entries = b"".join(_central_entry(member) for member in self._members)
+        return memoryview(entries + _end(len(self._members), len(entries), self._position))
+
+    def _emit(self, part: bytes | memoryview) -> memoryview:
+        self._position += len(part)
+        return memoryview(part)
+
+
+def archive_bytes(members: Iterable[tuple[str, int]]) -> int:
+    """Return the size of an archive with members of these names and sizes."""
+    writer = ArchiveWriter()
+    for name, size_bytes in members:
+        for _ in writer.member(name, size_bytes, ()):
+            pass
+        writer._position += size_bytes
+    return writer._position + len(writer.directory())
+
+
+def _local_header(name: str, size_bytes: int) -> bytes:
+    encoded = name.encode()
+    extra, version, size = b"", 20, 0
+    if size_bytes >= _LIMIT32:
+        extra, version, size = struct.pack("<2H2Q", 1, 16, 0, 0), 45, _LIMIT32
+    fields = (version, _SIZES_FOLLOW, _STORED, 0, _EPOCH_DATE, 0, size, size)
+    return _LOCAL.pack(b"PK\x03\x04", *fields, len(encoded), len(extra)) + encoded + extra
+
+
+def _central_entry(member: Member) -> bytes:
+    encoded = member.name.encode()
+    wide = [v for v in (member.size_bytes, member.stored_bytes, member.offset) if v >= _LIMIT32]
+    extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+    version = 45 if wide else 20
+    sizes = (min(member.stored_bytes, _LIMIT32), min(member.size_bytes, _LIMIT32))
+    return (
+        _CENTRAL.pack(
+            b"PK\x01\x02", version, version, _SIZES_FOLLOW, _STORED, 0, _EPOCH_DATE, member.crc,
+            *sizes, len(encoded), len(extra), 0, 0, 0, 0, min(member.offset, _LIMIT32),
+        )
+        + encoded
+        + extra
+    )  # fmt: skip
+
+
+def _end(count: int, size_bytes: int, offset: int) -> bytes:
+    wide = b""
+    if offset >= _LIMIT32:
+        wide = _END64.pack(
+            b"PK\x06\x06", _END64.size - 12, 45, 45, 0, 0, count, count, size_bytes, offset
+        ) + _LOCATOR64.pack(b"PK\x06\x07", 0, offset + size_bytes, 1)
+    return wide + _END.pack(b"PK\x05\x06", 0, 0, count, count, size_bytes, min(offset, _LIMIT32), 0)
+
+
+def read_directory(view: memoryview) -> dict[str, Member]:
+    """Return the members of the archive in `view`, by name.
+
+    Raises
+    ------
+    ValueError
+        Saying what is wrong.
+    """
+    try:
+        count, offset = _find_directory(view)
+        members: dict[str, Member] = {}
+        for _ in range(count):
+            member, offset = _read_entry(view, offset)
+            members[member.name] = member
+    except (struct.error, UnicodeDecodeError) as error:
+        raise ValueError("the archive's directory is damaged") from error
+    return members
+
+
+def _find_directory(view: memoryview) -> tuple[int, int]:
+    tail_start = max(0, len(view) - _END.size - _LONGEST_COMMENT)
+    at = bytes(view[tail_start:]).rfind(b"PK\x05\x06")
+    if at < 0:
+        raise ValueError("no zip archive, or its end is missing")
+    at += tail_start
+    _, _, _, _, count, _, offset, _ = _END.unpack_from(view, at)
+    locator = at - _LOCATOR64.size
+    if (
+        _LIMIT32 in (offset, count)
+        and locator >= 0
+        and bytes(view[locator : locator + 4]) == b"PK\x06\x07"
+    ):
+        _, _, at64, _ = _LOCATOR64.unpack_from(view, locator)
+        *_, count, _, offset = _END64.unpack_from(view, at64)
+    return int(count), int(offset)
+
+
+def _read_entry(view: memoryview, at: int) -> tuple[Member, int]:
+    fields = _CENTRAL.unpack_from(view, at)
+    if fields[0] != b"PK\x01\x02":
+        raise ValueError("the archive's directory is damaged")
+    method, crc, stored, size = fields[4], fields[7], fields[8], fields[9]
+    name_bytes, extra_bytes, comment_bytes, offset = fields[10], fields[11], fields[12], fields[16]
+    start = at + _CENTRAL.size
+    name = bytes(view[start : start + name_bytes]).decode()
+    extra = view[start + name_bytes : start + name_bytes + extra_bytes]
+    size, stored, offset = _widened(extra, (size, stored, offset))
+    end = start + name_bytes + extra_bytes + comment_bytes
+    return Member(name, method, crc, stored, size, offset), end
+
+
+def _widened(extra: memoryview, values: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Replace values that stand at the 32-bit limit by those of the zip64 extra field."""
+    at = 0
+    while at + 4 <= len(extra):
+        tag, size = struct.unpack_from("<2H", extra, at)
+        if tag == 1:
+            wide = iter(struct.unpack_from(f"<{size // 8}Q", extra, at + 4))
+            size_b, stored, offset = (
+                next(wide, value) if value == _LIMIT32 else value for value in values
+            )
+            return size_b, stored, offset
+        at += 4 + size
+    return values
+
+
+def read_member(view: memoryview, member: Member) -> memoryview:
+    """Return the bytes of `member`, in place where it is stored, its checksum verified.
+
+    Raises
+    ------
+    ValueError
+        Saying what is wrong.
+    """
+    try:
+        fields = _LOCAL.unpack_from(view, member.offset)
+    except struct.error as error:
+        raise ValueError(f"member {member.name} is cut off") from error
+    start = member.offset + _LOCAL.size + fields[9] + fields[10]
+    data = view[start : start + member.stored_bytes]
+    if fields[0] != b"PK\x03\x04" or len(data) != member.stored_bytes:
+        raise ValueError(f"member {member.name} is cut off")
+    data = _expanded(data, member)
+    if len(data) != member.size_bytes or crc32(data) != member.crc:
+        raise ValueError(f"the checksum of member {member.name} is wrong")
+    return data
+
+
+def _expanded(data: memoryview, member: Member) -> memoryview:
+    if member.method == _STORED:
+        return data
+    if member.method != _DEFLATED:
+        raise ValueError(f"compression method {member.method} is not supported")
+    try:
+        return memoryview(decompress(data, wbits=-15))
+    except Exception as error:  # isal's error class has no public name
+        raise ValueError(f"member {member.name} cannot be decompressed") from error

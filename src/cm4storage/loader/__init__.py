@@ -1,0 +1,1 @@
+"""The loader: order, readers, prefetch, the step loop and emulated computation."""

@@ -1,0 +1,274 @@
+"""Readers and prefetch: threads fill batch slots in the order of the epoch.
+
+A task is a run of consecutive files of the epoch's order. Threads take tasks in order, read and
+decode the files, and copy what the step is handed into the slot of the batch that each sample
+belongs to. There are a few slots; a thread that is too far ahead waits for the step loop. The
+earliest unfinished task never waits for a later one, so the loop always gets its next batch.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cm4storage.core.errors import StorageFault
+from cm4storage.formats.format import format_named
+from cm4storage.results.histogram import Histogram
+from cm4storage.workload.plan import Plan, Split
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    import numpy.typing as npt
+
+    from cm4storage.loader.order import EpochOrder
+    from cm4storage.storage.store import Store
+    from cm4storage.workload.model import Workload
+
+
+@dataclass
+class ReadCounters:
+    """What one reader thread has done. Merged when the epoch ends."""
+
+    io: Histogram = field(default_factory=Histogram)
+    decode: Histogram = field(default_factory=Histogram)
+    bytes_read: int = 0
+    samples: int = 0
+
+    def merge(self, other: ReadCounters) -> None:
+        """Add what `other` has counted."""
+        self.io.merge(other.io)
+        self.decode.merge(other.decode)
+        self.bytes_read += other.bytes_read
+        self.samples += other.samples
+
+
+class BatchSlots:
+    """A ring of batches that threads fill and the step loop empties."""
+
+    def __init__(self, slots: int, batch_size: int, sample_bytes: int) -> None:
+        self.batch_size = batch_size
+        self.sample_bytes = sample_bytes
+        self._slots = np.zeros((slots, batch_size, sample_bytes), np.uint8)
+        self._filled = [0] * slots
+        self._released = 0
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def put(self, place: int, sample: memoryview) -> None:
+        """Copy a sample to its place in the epoch; wait until its batch has a slot.
+
+        What is longer than a slot's row is cut, what is shorter is followed by zeros.
+        """
+        batch, row = divmod(place, self.batch_size)
+        self._await_slot(batch)
+        slot = batch % len(self._slots)
+        target = self._slots[slot, row]
+        taken = min(len(sample), self.sample_bytes)
+        target[:taken] = np.frombuffer(sample, np.uint8, taken)
+        target[taken:] = 0
+        with self._changed:
+            self._filled[slot] += 1
+            if self._filled[slot] == self.batch_size:
+                self._changed.notify_all()
+
+    def _await_slot(self, batch: int) -> None:
+        if batch < self._released + len(self._slots) and self._error is None:
+            return
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._error is not None or batch < self._released + len(self._slots)
+            )
+            if self._error is not None:
+                raise _StoppedError
+
+    def take(self, batch: int) -> npt.NDArray[np.uint8]:
+        """Return batch `batch`, shape (batch size, bytes), uint8; wait until it is full.
+
+        Raises
+        ------
+        BaseException
+            Whatever stopped a reader.
+        """
+        slot = batch % len(self._slots)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._error is not None or self._filled[slot] == self.batch_size
+            )
+            if self._error is not None:
+                raise self._error
+        batch_slot: npt.NDArray[np.uint8] = self._slots[slot]
+        return batch_slot
+
+    def release(self, batch: int) -> None:
+        """Give the slot of `batch` back to the readers."""
+        with self._changed:
+            self._filled[batch % len(self._slots)] = 0
+            self._released = batch + 1
+            self._changed.notify_all()
+
+    def rewind(self) -> None:
+        """Forget everything, for the next epoch; no reader may be at work."""
+        self._filled = [0] * len(self._slots)
+        self._released, self._error = 0, None
+
+    def stop(self, error: BaseException) -> None:
+        """Wake everybody; the step loop gets `error`. The first error counts."""
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+
+class _StoppedError(Exception):
+    """Ends a reader thread whose run has ended."""
+
+
+def make_slots(workload: Workload) -> BatchSlots:
+    """Return the slots that ``prefetch_size`` and the shuffling of samples ask for.
+
+    A row holds int(sqrt(record_length_bytes_resize or record_length_bytes)) squared bytes, as the
+    sample that DLIO hands over does.
+    """
+    dataset, reader = workload.dataset, workload.reader
+    length = dataset.record_length_bytes_resize or dataset.record_length_bytes
+    side = int(math.sqrt(length))
+    slots = max(1, reader.prefetch_size) + 1
+    if reader.sample_shuffle != "off":
+        block = min(reader.shuffle_size or 1, dataset.num_samples_per_file)
+        slots = max(slots, math.ceil(block / reader.batch_size) + 1)
+    return BatchSlots(slots, reader.batch_size, side * side)
+
+
+class EpochReaders:
+    """The reader threads of one epoch. Use as a context manager."""
+
+    def __init__(
+        self, workload: Workload, store: Store, order: EpochOrder, slots: BatchSlots, steps: int
+    ) -> None:
+        self._workload = workload
+        self._store = store
+        self._order = order
+        self._slots = slots
+        self._samples_wanted = steps * workload.reader.batch_size
+        self._tasks = self._split_into_tasks()
+        self._tasks_lock = threading.Lock()
+        self._counters: list[ReadCounters] = []
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> EpochReaders:
+        self._slots.rewind()
+        for number in range(max(1, self._workload.reader.read_threads)):
+            counters = ReadCounters()
+            thread = threading.Thread(
+                target=self._run, args=(counters,), name=f"reader-{number}", daemon=True
+            )
+            self._counters.append(counters)
+            self._threads.append(thread)
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._slots.stop(_StoppedError())
+        for thread in self._threads:
+            thread.join()
+
+    def counters(self) -> ReadCounters:
+        """Return what all threads have done; call it after the epoch."""
+        total = ReadCounters()
+        for counters in self._counters:
+            total.merge(counters)
+        return total
+
+    def _split_into_tasks(self) -> Iterator[range]:
+        """Yield ranges of file positions: the files of one batch, where files fill batches."""
+        batch_size, per_file = self._workload.reader.batch_size, self._order.samples_per_file
+        files_per_task = batch_size // per_file if batch_size % per_file == 0 else 1
+        files = math.ceil(self._samples_wanted / per_file)
+        for start in range(0, files, files_per_task):
+            yield range(start, min(start + files_per_task, files))
+
+    def _next_task(self) -> range | None:
+        with self._tasks_lock:
+            return next(self._tasks, None)
+
+    def _run(self, counters: ReadCounters) -> None:
+        try:
+            reader = _FileReader(self._workload, self._store, counters)
+            while (task := self._next_task()) is not None:
+                for position in task:
+                    self._read(position, reader)
+        except _StoppedError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - handed to the step loop, which raises it
+            self._slots.stop(error)
+
+    def _read(self, position: int, reader: _FileReader) -> None:
+        index = self._order.file_at(position)
+        base = position * self._order.samples_per_file
+        place_of = self._order.places(index)
+        in_order = not self._order.shuffles_samples
+        with closing(reader.samples(index)) as samples:
+            for number, sample in enumerate(samples):
+                place = base + place_of(number)
+                if place < self._samples_wanted:
+                    self._slots.put(place, sample)
+                elif in_order:
+                    break
+
+
+class _FileReader:
+    """Reads and decodes files of the data set for one thread, and times both stages."""
+
+    def __init__(self, workload: Workload, store: Store, counters: ReadCounters) -> None:
+        self._plan = Plan.of(workload)
+        self._format = format_named(workload.dataset.format)
+        self._samples_per_file = workload.dataset.num_samples_per_file
+        self._store = store
+        self._counters = counters
+        self._io_s = 0.0
+        self._key = ""
+        self.name = ""
+
+    @contextmanager
+    def read(self, start: int, length: int | None) -> Iterator[memoryview]:
+        """Lend a range of the current file: the `Source` that formats read from."""
+        begin = time.perf_counter()
+        with self._store.read(self._key, start=start, length=length) as view:
+            elapsed_s = time.perf_counter() - begin
+            self._io_s += elapsed_s
+            self._counters.io.add(elapsed_s)
+            self._counters.bytes_read += len(view)
+            yield view
+
+    def samples(self, index: int) -> Generator[memoryview, None, None]:
+        """Yield the samples of one file.
+
+        Raises
+        ------
+        StorageFault
+            If the file holds another number of samples than the workload says.
+        """
+        self._key = self._plan.key(Split.TRAIN, index)
+        self.name = f"{self._store.uri}/{self._key}"
+        counters, count, self._io_s = self._counters, 0, 0.0
+        begin = time.perf_counter()
+        for sample in self._format.decode(self):
+            now, io_s = time.perf_counter(), self._io_s
+            counters.decode.add(max(0.0, now - begin - io_s))
+            self._io_s, count = 0.0, count + 1
+            counters.samples += 1
+            yield sample
+            begin = time.perf_counter()
+        if count != self._samples_per_file:
+            raise StorageFault(
+                f"{count} samples instead of {self._samples_per_file}",
+                where=self.name,
+                meaning="the file was made for another workload",
+                advice="point --data_dir at the right data set, or generate it",
+            )

@@ -1,0 +1,1 @@
+"""Communicators: the ranks of a run. One process for now."""

@@ -1,0 +1,1 @@
+"""What people see: the terminal. Reads events and results only."""

@@ -1,0 +1,147 @@
+"""The one owner of the terminal: lines, progress, and plain text where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from cm4storage.core.progress import NoProgress, Progress
+from cm4storage.core.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+class Console:
+    """Writes results to standard output, and remarks, progress and errors to standard error.
+
+    Parameters
+    ----------
+    quiet : bool
+        Leave out remarks and progress.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._stream = sys.stderr
+        self._quiet = quiet
+
+    def say(self, line: str) -> None:
+        """Write one remark."""
+        if not self._quiet:
+            self.complain(line)
+
+    def complain(self, text: str) -> None:
+        """Write what must be seen although it is no result."""
+        _write(self._stream, text)
+
+    def show(self, text: str) -> None:
+        """Write what the user asked for."""
+        _write(sys.stdout, text)
+
+    def progress(self) -> Progress:
+        """Return what draws progress here: a bar on a terminal, else a line at start and end."""
+        if self._quiet:
+            return NoProgress()
+        if self._stream.isatty():
+            return _BarProgress(self._stream)
+        return _LineProgress(self)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(text + "\n")
+    stream.flush()
+
+
+class _LineProgress:
+    """One line when the work starts and one when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._what, self._unit = "", ""
+        self._total = self._done = 0
+        self._begin = 0.0
+
+    def start(self, what: str, total: int, unit: str) -> None:
+        self._what, self._total, self._unit, self._done = what, total, unit, 0
+        self._begin = time.perf_counter()
+        self._console.say(f"{what}: {_amount(total, unit)}")
+
+    def advance(self, units: int, detail: str = "") -> None:
+        del detail
+        with self._lock:
+            self._done += units
+
+    def finish(self) -> None:
+        elapsed_s = time.perf_counter() - self._begin
+        state = "done" if self._done >= self._total else "stopped"
+        rate = _amount(self._done / max(elapsed_s, 1e-9), self._unit)
+        self._console.say(
+            f"{self._what}: {state} after {_amount(self._done, self._unit)}"
+            f" in {format_seconds(elapsed_s)} ({rate}/s)"
+        )
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "B":
+        return format_bytes(value)
+    plural = "" if value == 1 else "s"
+    return f"{value:,.0f} {unit}{plural}" if value >= 10 else f"{value:.3g} {unit}{plural}"
+
+
+class _BarProgress:
+    """A bar with rate and time left, drawn at most ten times a second."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._pending = 0
+        self._drawn = 0.0
+
+    def start(self, what: str, total: int, unit: str) -> None:
+        from rich.console import Console as RichConsole
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            ProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+        from rich.progress import Progress as RichProgress
+
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+        if unit == "B":
+            columns += [DownloadColumn(binary_units=True), TransferSpeedColumn()]
+        else:
+            columns += [MofNCompleteColumn(), TextColumn(f"{unit}s")]
+        columns.append(TimeRemainingColumn())
+        self._bar = RichProgress(*columns, console=RichConsole(file=self._stream))
+        self._task = self._bar.add_task(what, total=total)
+        self._bar.start()
+
+    def advance(self, units: int, detail: str = "") -> None:
+        del detail
+        with self._lock:
+            self._pending += units
+            now = time.perf_counter()
+            if now - self._drawn >= 0.1:
+                self._drawn = now
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, self._pending)
+        self._pending = 0
+
+    def finish(self) -> None:
+        with self._lock:
+            self._flush()
+        if self._bar is not None:
+            self._bar.stop()

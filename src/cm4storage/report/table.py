@@ -1,0 +1,86 @@
+"""The table that ends a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cm4storage.core.units import format_bytes, format_seconds
+
+_STAGE_NAMES = {"": "wait for a batch", "io_": "read", "decode_": "decode a sample"}
+
+
+def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
+    """Return the lines that sum up a run.
+
+    Parameters
+    ----------
+    report : dict
+        The content of ``report.json``.
+    folder : str
+        Where the results are.
+    rerun_command : str
+        The command that runs it again.
+    """
+    lines = [_title(report), "", *_figures(report), "", *_latencies(report), ""]
+    lines += [f"note: {note}" for note in report["notes"]]
+    lines += [f"results   {folder}", f"run again {rerun_command}"]
+    return "\n".join(lines)
+
+
+def _title(report: dict[str, Any]) -> str:
+    backend = report["backend_type"]
+    suffix = "" if report["comparable"] else "  [quick scale: not comparable]"
+    return f"{report['benchmark_name']} on {backend}{suffix}"
+
+
+def _figures(report: dict[str, Any]) -> list[str]:
+    epochs = report["epochs"]
+    return [
+        _row("accelerator utilization", _au(report)),
+        _row("throughput", _measured(report, "throughput_{}samples_per_sec", "samples/s")),
+        _row("read from storage", _measured(report, "read_{}mib_per_s", "MiB/s")),
+        _row("bytes read", f"{format_bytes(report['total_bytes'])} in {_epochs(report)} of "
+             f"{epochs[0]['steps']} steps, {format_seconds(report['total_execution_time_secs'])}"),
+    ]  # fmt: skip
+
+
+def _row(label: str, value: str) -> str:
+    return f"  {label:<25} {value}"
+
+
+def _au(report: dict[str, Any]) -> str:
+    mean = report["au_mean_percent"]
+    threshold = f"{report['au_threshold_percent']:.0f} %"
+    if mean is None:
+        return "not measured: the epoch has no step after those that the formula leaves out"
+    verdict = "reached" if report["au_met"] else "missed"
+    spread = f" +/- {report['au_stdev_percent']:.1f}"
+    return f"{mean:.1f}{spread} %  (threshold {threshold}: {verdict}, DLIO {_variant(report)})"
+
+
+def _variant(report: dict[str, Any]) -> str:
+    return f"formula {report['au_formula_variant']}"
+
+
+def _measured(report: dict[str, Any], name: str, unit: str) -> str:
+    mean, stdev = report[name.format("")], report[name.format("stdev_")]
+    if mean is None:
+        return "not measured"
+    return f"{mean:,.1f} +/- {stdev:,.1f} {unit}  ({_epochs(report)})"
+
+
+def _latencies(report: dict[str, Any]) -> list[str]:
+    lines = [f"  {'latency':<25} {'P50':>10} {'P95':>10} {'P99':>10}"]
+    for prefix, name in _STAGE_NAMES.items():
+        cells = [_milliseconds(report[f"{prefix}p{p}_latency_ms"]) for p in (50, 95, 99)]
+        lines.append(f"  {name:<25} {' '.join(f'{cell:>10}' for cell in cells)}")
+    return lines
+
+
+def _epochs(report: dict[str, Any]) -> str:
+    count = len(report["epochs"])
+    return f"{count} epoch{'' if count == 1 else 's'}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else format_seconds(value / 1e3)

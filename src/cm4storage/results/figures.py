@@ -1,0 +1,55 @@
+"""A run's record together with the figures computed from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cm4storage.results.metrics import EpochMetrics, Spread, of_epoch
+from cm4storage.workload.resolve import from_document
+
+if TYPE_CHECKING:
+    from cm4storage.results.records import RunRecord
+    from cm4storage.workload.model import Workload
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """A run with its workload and the figures of its epochs; input of every writer."""
+
+    record: RunRecord
+    workload: Workload
+    epochs: list[EpochMetrics]
+
+    @property
+    def au_fraction(self) -> Spread:
+        """Accelerator utilization over the epochs, 0 to 1."""
+        return Spread.of([epoch.au_fraction for epoch in self.epochs])
+
+    @property
+    def samples_per_s(self) -> Spread:
+        """Throughput over the epochs."""
+        return Spread.of([epoch.samples_per_s for epoch in self.epochs])
+
+    @property
+    def read_mib_per_s(self) -> Spread:
+        """Bytes really read over time, over the epochs, in MiB/s."""
+        return Spread.of([epoch.read_mib_per_s for epoch in self.epochs])
+
+    @property
+    def meets_expectation(self) -> bool:
+        """Whether the mean AU reaches the workload's threshold."""
+        mean = self.au_fraction.mean
+        return mean is not None and mean >= self.workload.au_threshold
+
+
+def of_run(record: RunRecord) -> RunFigures:
+    """Return the figures of a run.
+
+    Raises
+    ------
+    UserError
+        If the workload in the record is damaged.
+    """
+    workload = from_document(record.workload, "the run's record").workload
+    return RunFigures(record, workload, [of_epoch(epoch, workload) for epoch in record.epochs])

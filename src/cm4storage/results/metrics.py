@@ -1,0 +1,77 @@
+"""Accelerator utilization and throughput.
+
+Variant "v3.0", MLPerf Storage v3.0 (``utils/statscounter.py`` of mlcommons/DLIO_local_changes
+3.0.2), for an epoch of n steps with a = exclude_start_steps and b = exclude_end_steps::
+
+    total_time = duration - sum(proc[:a]) - sum(proc[n-b:])       proc = wait + compute
+    AU         = sum(compute[a:n-b]) / total_time
+    throughput = len(compute[a:n-b]) / total_time * batch_size
+
+An epoch whose window has no step has no figure: None, never 0.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cm4storage.results.records import EpochRecord
+    from cm4storage.workload.model import Workload
+
+FORMULA_VARIANT = "v3.0"
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """The figures of one epoch.
+
+    Attributes
+    ----------
+    au_fraction : float or None
+        Share of the time in which the accelerator computes, 0 to 1.
+    samples_per_s : float or None
+    read_mib_per_s : float
+        Bytes that really came from storage over the epoch's duration, in MiB/s.
+    measured_steps : int
+        Steps that the formula takes in.
+    """
+
+    au_fraction: float | None
+    samples_per_s: float | None
+    read_mib_per_s: float
+    measured_steps: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and population standard deviation, as ``numpy.mean`` and ``numpy.std`` give them."""
+
+    mean: float | None
+    stdev: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> Spread:
+        """Return the spread of the values that exist."""
+        known = [value for value in values if value is not None]
+        if not known:
+            return cls(None, None)
+        return cls(statistics.fmean(known), statistics.pstdev(known))
+
+
+def of_epoch(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
+    """Return the figures of `epoch` in the variant `FORMULA_VARIANT`."""
+    skip_start = workload.output.exclude_start_steps
+    steps = len(epoch.compute_s)
+    stop = steps - workload.output.exclude_end_steps
+    process_s = [w + c for w, c in zip(epoch.wait_s, epoch.compute_s, strict=True)]
+    total_s = epoch.duration_s - sum(process_s[:skip_start]) - sum(process_s[max(0, stop) :])
+    window = epoch.compute_s[skip_start : max(0, stop)]
+    rate = epoch.bytes_read / 2**20 / epoch.duration_s
+    if not window or total_s <= 0:
+        return EpochMetrics(None, None, rate, len(window))
+    throughput = len(window) / total_s * workload.reader.batch_size
+    return EpochMetrics(sum(window) / total_s, throughput, rate, len(window))

@@ -1,0 +1,122 @@
+"""What a run leaves behind, before any figure is computed from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cm4storage.core.errors import UserError
+from cm4storage.core.files import write_json_atomically
+from cm4storage.results.histogram import Histogram
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE_NAME = "run.json"
+SCHEMA = "cm4storage.run"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of one rank.
+
+    Attributes
+    ----------
+    number : int
+        Counted from 1.
+    start, end : str
+        Local wall-clock times, ISO 8601 with microseconds.
+    duration_s : float
+        From the start of the epoch's readers to the end of its last step, monotonic clock.
+    wait_s, compute_s : list of float
+        For each step: seconds waited for the batch, and seconds of emulated computation.
+    barrier_s : list of float or None
+        For each step: seconds waited for the other ranks; None with one rank.
+    bytes_read, samples : int
+        What came from storage, and how many samples were handed over.
+    """
+
+    number: int
+    start: str
+    end: str
+    duration_s: float
+    wait_s: list[float]
+    compute_s: list[float]
+    barrier_s: list[float] | None
+    bytes_read: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of one rank.
+
+    Attributes
+    ----------
+    start, end : str
+        As in `EpochRecord`.
+    workload : dict
+        The workload file's content.
+    data_set : dict
+        Its URI, manifest and backend.
+    order : dict
+        Digest of the first epoch's order, and its first sample ids.
+    environment : dict
+        Host, software and the command.
+    epochs : list of EpochRecord
+    stages : dict
+        Histograms by stage: ``io`` for each read, ``decode`` for each sample; a stage that did not
+        happen is not in it.
+    """
+
+    start: str
+    end: str
+    workload: dict[str, Any]
+    data_set: dict[str, Any]
+    order: dict[str, Any]
+    environment: dict[str, Any]
+    epochs: list[EpochRecord]
+    stages: dict[str, Histogram] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the record to `folder`."""
+        document = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
+        document["stages"] = {name: stage.to_json() for name, stage in self.stages.items()}
+        write_json_atomically(folder / FILE_NAME, document)
+
+
+def load(folder: Path) -> RunRecord:
+    """Read the record of the run in `folder`.
+
+    Raises
+    ------
+    UserError
+        If there is none, or a newer release wrote it.
+    """
+    path = folder / FILE_NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        version = int(document.pop("version"))
+        if document.pop("schema") == SCHEMA and version <= VERSION:
+            return _from_document(document)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            "there is no readable record of a run",
+            where=str(path),
+            advice="name the folder of one run, such as results/training/unet3d/run/<time>",
+        ) from error
+    raise UserError(
+        f"the run's record has version {version}; this release reads up to {VERSION}",
+        where=str(path),
+        advice="use the release that wrote it, or a newer one",
+    )
+
+
+def _from_document(document: dict[str, Any]) -> RunRecord:
+    document["epochs"] = [EpochRecord(**epoch) for epoch in document["epochs"]]
+    document["stages"] = {
+        name: Histogram.from_json(stage) for name, stage in document["stages"].items()
+    }
+    return RunRecord(**document)

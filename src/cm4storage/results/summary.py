@@ -1,0 +1,170 @@
+"""The files that DLIO leaves, field by field, in strict JSON.
+
+Source of names and shapes: ``utils/statscounter.py`` and ``utils/utility.py`` of dlio_benchmark.
+Where DLIO would write NaN for a figure that does not exist, the value is null.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from cm4storage.core.files import write_json_atomically, write_text_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cm4storage.results.figures import RunFigures
+    from cm4storage.results.metrics import EpochMetrics
+    from cm4storage.results.records import EpochRecord, RunRecord
+
+_GIB = 2**30
+_MIB = 2**20
+
+
+def write_dlio_files(figures: RunFigures, folder: Path) -> None:
+    """Write DLIO's files into `folder`; ``summary.json`` last, as the sign of a complete run."""
+    _write_config(figures, folder / "dlio_config")
+    write_json_atomically(folder / "0_per_epoch_stats.json", per_epoch_stats(figures.record))
+    write_json_atomically(folder / "0_output.json", rank_output(figures))
+    write_json_atomically(folder / "summary.json", summary(figures))
+
+
+def summary(figures: RunFigures) -> dict[str, Any]:
+    """Return the content of ``summary.json``."""
+    record, dataset = figures.record, figures.workload.dataset
+    host = record.environment["host"]
+    nominal_bytes = (
+        dataset.num_files_train * dataset.num_samples_per_file * dataset.record_length_bytes
+    )
+    return {
+        "start": record.start,
+        "num_accelerators": 1,
+        "num_hosts": 1,
+        "hostname": host["hostname"],
+        "metric": _metric(figures),
+        "num_files_train": dataset.num_files_train,
+        "num_files_eval": dataset.num_files_eval,
+        "num_samples_per_file": dataset.num_samples_per_file,
+        "host_cpu_count": [host["cpu_count"]],
+        "host_processor_name": host["processor"],
+        "potential_caching": [_potential_caching(host, nominal_bytes)],
+        "host_cpuinfo": host["cpu"],
+        "host_meminfo": host["memory"],
+        "host_memory_GB": [host["memory_bytes"] / _GIB],
+        "data_size_per_host_GB": nominal_bytes / _GIB,
+        "epochs": len(figures.epochs),
+        "end": record.end,
+    }
+
+
+def _metric(figures: RunFigures) -> dict[str, Any]:
+    au, throughput = figures.au_fraction, figures.samples_per_s
+    nominal_mib = figures.workload.dataset.record_length_bytes / _MIB
+    return {
+        "train_au_percentage": [_times(epoch.au_fraction, 100) for epoch in figures.epochs],
+        "train_au_mean_percentage": _times(au.mean, 100),
+        "train_au_meet_expectation": "success" if figures.meets_expectation else "fail",
+        "train_au_stdev_percentage": _times(au.stdev, 100),
+        "train_throughput_samples_per_second": [epoch.samples_per_s for epoch in figures.epochs],
+        "train_throughput_mean_samples_per_second": throughput.mean,
+        "train_throughput_stdev_samples_per_second": throughput.stdev,
+        "train_io_mean_MB_per_second": _times(throughput.mean, nominal_mib),
+        "train_io_stdev_MB_per_second": _times(throughput.stdev, nominal_mib),
+    }
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _potential_caching(host: dict[str, Any], nominal_bytes: float) -> int:
+    return int(host["memory_bytes"] > nominal_bytes)
+
+
+def per_epoch_stats(record: RunRecord) -> dict[str, Any]:
+    """Return the content of ``0_per_epoch_stats.json``."""
+    return {
+        str(epoch.number): {
+            "start": epoch.start,
+            "block1": {
+                "start": epoch.start,
+                "end": epoch.end,
+                "duration": f"{epoch.duration_s:.2f}",
+            },
+            "end": epoch.end,
+            "duration": f"{epoch.duration_s:.2f}",
+        }
+        for epoch in record.epochs
+    }
+
+
+def rank_output(figures: RunFigures) -> dict[str, Any]:
+    """Return the content of ``0_output.json``."""
+    host = figures.record.environment["host"]
+    document: dict[str, Any] = {
+        "host_memory_GB": host["memory_bytes"] / _GIB,
+        "host_cpu_count": host["cpu_count"],
+        "host_processor_name": host["processor"],
+        "potential_caching": summary(figures)["potential_caching"][0],
+        "host_cpuinfo": host["cpu"],
+        "host_meminfo": host["memory"],
+        "hostname": host["hostname"],
+    }
+    for epoch, metrics in zip(figures.record.epochs, figures.epochs, strict=True):
+        document[str(epoch.number)] = _epoch_output(epoch, metrics, host)
+    return document
+
+
+def _epoch_output(
+    epoch: EpochRecord, metrics: EpochMetrics, host: dict[str, Any]
+) -> dict[str, Any]:
+    process_s = [w + c for w, c in zip(epoch.wait_s, epoch.compute_s, strict=True)]
+    return {
+        "load": {"block1": epoch.wait_s},
+        "proc": {"block1": process_s},
+        "compute": {"block1": epoch.compute_s},
+        "throughput": {"block1": metrics.samples_per_s},
+        "au": {"block1": _times(metrics.au_fraction, 100)},
+        "host_meminfo": host["memory"],
+        "end": epoch.end,
+    }
+
+
+def _write_config(figures: RunFigures, folder: Path) -> None:
+    """Write the resolved configuration as Hydra would lay it out."""
+    workload = figures.record.workload
+    config = _nested(figures.workload.settings())
+    config["dataset"]["data_folder"] = figures.record.data_set["uri"]
+    name = figures.workload.name
+    overrides = [f"workload={name}"]
+    overrides += [f"++workload.{key}={value}" for key, value in workload["overrides"].items()]
+    hydra = {
+        "hydra": {
+            "run": {"dir": str(folder.parent)},
+            "output_subdir": folder.name,
+            "overrides": {"task": overrides},
+            "job": {"name": "cm4storage"},
+        }
+    }
+    folder.mkdir(exist_ok=True)
+    for file_name, document in (
+        ("config.yaml", {"workload": config}),
+        ("overrides.yaml", overrides),
+        ("hydra.yaml", hydra),
+    ):
+        write_text_atomically(folder / file_name, yaml.safe_dump(document, sort_keys=False))
+
+
+def _nested(settings: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, value in settings.items():
+        section, dot, key = path.partition(".")
+        if not dot:
+            nested[section] = value
+        elif section == "output":
+            nested.setdefault("output", {}).setdefault("metric", {})[key] = value
+        else:
+            nested.setdefault(section, {})[key] = value
+    return nested

@@ -1,0 +1,95 @@
+"""From YAML values to the types that the sections declare, with errors that say the rule."""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+import typing
+from typing import Any
+
+from cm4storage.workload.distributions import Distribution
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def coerce(annotation: Any, value: object) -> Any:
+    """Return `value` as the type `annotation`.
+
+    YAML's quirks are undone first: ``off`` is the text "off" where a text is wanted, and ``1e6``,
+    which YAML 1.1 reads as a text, is a number where a number is wanted.
+
+    Raises
+    ------
+    ValueError
+        Saying what was expected.
+    """
+    origin = typing.get_origin(annotation)
+    if origin is types.UnionType:
+        return _coerce_optional(annotation, value)
+    if origin is typing.Literal:
+        return _coerce_choice(typing.get_args(annotation), value)
+    return _COERCIONS[annotation](value)
+
+
+def _coerce_optional(annotation: Any, value: object) -> Any:
+    if value is None:
+        return None
+    (inner,) = (part for part in typing.get_args(annotation) if part is not type(None))
+    return coerce(inner, value)
+
+
+def _coerce_choice(choices: tuple[str, ...], value: object) -> str:
+    text = "off" if value is False else str(value)
+    if text not in choices:
+        raise ValueError(f"expected one of {', '.join(choices)}")
+    return text
+
+
+def _number(value: object) -> float:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("expected a number")
+    return value
+
+
+def _whole_number(value: object) -> int:
+    try:
+        number = _number(value)
+    except ValueError:
+        raise ValueError("expected a whole number") from None
+    if number != int(number):
+        raise ValueError("expected a whole number")
+    return int(number)
+
+
+def _truth(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    raise ValueError("expected true or false")
+
+
+def _text(value: object) -> str:
+    if value is False:
+        return "off"
+    if isinstance(value, (dict, list)) or value is None:
+        raise ValueError("expected a text")
+    return str(value)
+
+
+def _distribution(value: object) -> Distribution:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return Distribution.parse(float(value))
+    return Distribution.parse(value)
+
+
+_COERCIONS: dict[Any, Any] = {
+    int: _whole_number,
+    float: _number,
+    bool: _truth,
+    str: _text,
+    Distribution: _distribution,
+}

@@ -1,0 +1,106 @@
+"""The distributions that DLIO accepts for computation, preprocessing and evaluation times.
+
+Source: ``utils/config.py`` and ``utils/utility.py`` of dlio_benchmark: a number, a mapping with
+``mean`` and ``stdev``, or a mapping with a ``type`` and that type's parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_PARAMETERS = {
+    "constant": ("value",),
+    "normal": ("mean", "stdev"),
+    "uniform": ("min", "max"),
+    "gamma": ("shape", "scale"),
+    "exponential": ("scale",),
+    "poisson": ("lam",),
+}
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A distribution of durations in seconds; draws are taken as absolute values, as DLIO does.
+
+    Attributes
+    ----------
+    kind : str
+        ``constant``, ``normal``, ``uniform``, ``gamma``, ``exponential`` or ``poisson``.
+    parameters : tuple of float
+        In the order of DLIO's documentation: ``(mean, stdev)``, ``(min, max)``,
+        ``(shape, scale)``, ``(scale,)`` or ``(lam,)``; ``(value,)`` for a constant.
+    """
+
+    kind: str = "constant"
+    parameters: tuple[float, ...] = (0.0,)
+
+    @classmethod
+    def parse(cls, value: object) -> Distribution:
+        """Return the distribution that a YAML value describes.
+
+        Raises
+        ------
+        ValueError
+            With a text that says what is allowed.
+        """
+        if isinstance(value, Mapping):
+            return cls._from_mapping(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return cls("constant", (float(value),))
+        raise ValueError("expected a number of seconds or a mapping such as {mean: 0.3, stdev: 0}")
+
+    @classmethod
+    def _from_mapping(cls, value: Mapping[str, object]) -> Distribution:
+        if not value:
+            return cls()
+        kind = str(value.get("type", "normal"))
+        if kind not in _PARAMETERS:
+            raise ValueError(f"unknown type {kind!r}; one of {', '.join(sorted(_PARAMETERS))}")
+        names = _PARAMETERS[kind]
+        unknown = set(value) - set(names) - {"type"}
+        if unknown:
+            raise ValueError(f"{kind} takes {', '.join(names)}, not {', '.join(sorted(unknown))}")
+        numbers = tuple(_number(name, value.get(name, 0.0)) for name in names)
+        if kind == "normal" and numbers[1] == 0:
+            return cls("constant", numbers[:1])
+        return cls(kind, numbers)
+
+    def with_stdev(self, stdev: float) -> Distribution:
+        """Return this constant widened to a normal distribution, for the ``…_stdev`` keys."""
+        if self.kind != "constant" or stdev == 0:
+            return self
+        return Distribution("normal", (self.parameters[0], stdev))
+
+    def to_plain(self) -> float | dict[str, float | str]:
+        """Return the YAML value that `parse` turns into this distribution."""
+        if self.kind == "constant":
+            return self.parameters[0]
+        named = dict(zip(_PARAMETERS[self.kind], self.parameters, strict=True))
+        return {"type": self.kind, **named}
+
+    @property
+    def mean_s(self) -> float:
+        """The mean of the distribution before the absolute value is taken."""
+        if self.kind == "uniform":
+            return sum(self.parameters) / 2
+        if self.kind == "gamma":
+            return self.parameters[0] * self.parameters[1]
+        return self.parameters[0]
+
+    def draw(self, generator: np.random.Generator) -> float:
+        """Return one duration in seconds, never negative."""
+        if self.kind == "constant":
+            return abs(self.parameters[0])
+        sample = getattr(generator, self.kind)(*self.parameters)
+        return abs(float(sample))
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a number, not {value!r}")  # noqa: TRY004 - a value of the user
+    return float(value)

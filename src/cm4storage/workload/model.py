@@ -1,0 +1,119 @@
+"""The Workload: what a run does, as plain frozen data."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cm4storage.core.canonical import digest
+from cm4storage.workload.distributions import Distribution
+from cm4storage.workload.schema import keys
+from cm4storage.workload.sections import (
+    SECTIONS,
+    CheckpointSection,
+    DatasetSection,
+    EvaluationSection,
+    MetricSection,
+    ModelSection,
+    OutputSection,
+    ReaderSection,
+    StorageSection,
+    TrainSection,
+    WorkflowSection,
+)
+
+Scale = Literal["quick", "stock"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A resolved DLIO workload. Same YAML and same overrides give an equal Workload.
+
+    Attributes
+    ----------
+    accelerator : str
+        The emulated accelerator, such as ``h100``; empty when unknown.
+    scale : {'quick', 'stock'}
+        ``stock`` has the sizes of the YAML; ``quick`` is a smaller one of the same shape, whose
+        figures are not comparable with any other.
+    """
+
+    accelerator: str = ""
+    scale: Scale = "stock"
+    framework: str = "tensorflow"
+    model: ModelSection = field(default_factory=ModelSection)
+    workflow: WorkflowSection = field(default_factory=WorkflowSection)
+    storage: StorageSection = field(default_factory=StorageSection)
+    dataset: DatasetSection = field(default_factory=DatasetSection)
+    reader: ReaderSection = field(default_factory=ReaderSection)
+    train: TrainSection = field(default_factory=TrainSection)
+    evaluation: EvaluationSection = field(default_factory=EvaluationSection)
+    checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
+    output: OutputSection = field(default_factory=OutputSection)
+    metric: MetricSection = field(default_factory=MetricSection)
+
+    @classmethod
+    def from_settings(
+        cls, settings: dict[str, Any], *, accelerator: str = "", scale: Scale = "stock"
+    ) -> Workload:
+        """Return the workload with the typed values of `settings` (by canonical path)."""
+        sections = {name: kind(**_of_section(settings, name)) for name, kind in SECTIONS.items()}
+        framework = settings.get("framework", "tensorflow")
+        return cls(accelerator=accelerator, scale=scale, framework=framework, **sections)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all values by canonical path, as plain JSON values."""
+        plain = {"framework": self.framework}
+        for name in SECTIONS:
+            for item in dataclasses.fields(getattr(self, name)):
+                plain[f"{name}.{item.name}"] = _plain(getattr(getattr(self, name), item.name))
+        return plain
+
+    @property
+    def name(self) -> str:
+        """Model and accelerator, as in the names of stock workloads."""
+        return f"{self.model.name}_{self.accelerator}" if self.accelerator else self.model.name
+
+    @property
+    def computation_time(self) -> Distribution:
+        """The computation of one step, ``computation_time_stdev`` applied."""
+        return self.train.computation_time.with_stdev(self.train.computation_time_stdev)
+
+    @property
+    def au_threshold(self) -> float:
+        """The accelerator utilization to reach, as a fraction; DLIO's files say 0.9 or 90."""
+        return self.metric.au / 100 if self.metric.au > 1 else self.metric.au
+
+    @property
+    def total_samples(self) -> int:
+        """The number of training samples in the data set."""
+        return self.dataset.num_files_train * self.dataset.num_samples_per_file
+
+    def steps_per_epoch(self, world_size: int = 1) -> int:
+        """Return the steps that each rank takes in an epoch; a partial batch is dropped.
+
+        Source: ``max_steps`` in dlio_benchmark's ``main.py``:
+        floor(samples per file * files / batch / ranks), capped by ``total_training_steps``.
+        """
+        steps = self.total_samples // (self.reader.batch_size * world_size)
+        limit = self.train.total_training_steps
+        return steps if limit < 0 else min(steps, limit)
+
+    def digest(self) -> str:
+        """Return the digest of everything in this workload."""
+        return digest([self.accelerator, self.scale, self.settings()])
+
+
+def _of_section(settings: dict[str, Any], section: str) -> dict[str, Any]:
+    prefix = f"{section}."
+    return {k[len(prefix) :]: v for k, v in settings.items() if k.startswith(prefix)}
+
+
+def _plain(value: Any) -> Any:
+    return value.to_plain() if isinstance(value, Distribution) else value
+
+
+def default_settings() -> dict[str, Any]:
+    """Return the default of every key, by canonical path."""
+    return {path: key.default for path, key in keys().items()}

@@ -1,0 +1,80 @@
+"""Combinations of values that cannot work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cm4storage.core.errors import UserError
+
+if TYPE_CHECKING:
+    from cm4storage.workload.model import Workload
+
+SUPPORTED_FORMATS = ("npz", "tfrecord")
+
+
+def check(workload: Workload, source: str) -> None:
+    """Refuse a workload that cannot run.
+
+    Raises
+    ------
+    UserError
+        Naming the key, its value and the rule.
+    """
+    for rule in (_format, _trains, _has_a_step, _names, _record_fits):
+        rule(workload, source)
+
+
+def _format(workload: Workload, source: str) -> None:
+    name = workload.dataset.format
+    if name not in SUPPORTED_FORMATS:
+        raise UserError(
+            f"dataset.format: {name} is not supported by this version",
+            where=source,
+            advice=f"supported: {', '.join(SUPPORTED_FORMATS)}",
+        )
+
+
+def _trains(workload: Workload, source: str) -> None:
+    if not workload.workflow.train:
+        raise UserError(
+            "workflow.train is false, so there is nothing to run",
+            where=source,
+            meaning="workloads that only write checkpoints are not supported by this version",
+        )
+
+
+def _has_a_step(workload: Workload, source: str) -> None:
+    if workload.steps_per_epoch() < 1:
+        dataset, batch = workload.dataset, workload.reader.batch_size
+        raise UserError(
+            f"{workload.total_samples} samples make no batch of {batch}: an epoch has no step",
+            where=f"{source}, keys dataset.num_files_train={dataset.num_files_train}, "
+            f"dataset.num_samples_per_file={dataset.num_samples_per_file}, "
+            f"reader.batch_size={batch}, "
+            f"train.total_training_steps={workload.train.total_training_steps}",
+            advice="raise the number of files or lower the batch size",
+        )
+
+
+def _names(workload: Workload, source: str) -> None:
+    for key, value in (
+        ("dataset.file_prefix", workload.dataset.file_prefix),
+        ("model.name", workload.model.name),
+    ):
+        if not value or "/" in value or value.startswith("."):
+            raise UserError(
+                f"{key}: {value!r} cannot be part of a file's name",
+                where=source,
+                advice="leave out slashes and a leading dot",
+            )
+
+
+def _record_fits(workload: Workload, source: str) -> None:
+    dataset = workload.dataset
+    if dataset.format == "tfrecord" and dataset.record_length_bytes >= 2**31 - 2**16:
+        raise UserError(
+            f"dataset.record_length_bytes: {dataset.record_length_bytes:.0f} is too large "
+            "for a tfrecord",
+            where=source,
+            meaning="its Example messages are limited to 2 GiB by protocol buffers",
+        )

@@ -1,0 +1,217 @@
+"""Every key of a DLIO workload that this project knows: type, default, range and older names.
+
+The dataclasses are the schema: the loader, the validator and the documentation read their fields.
+Names are those of the 2026 DLIO sources; `aliases` are the names of older dialects.
+Source of keys and defaults: ``ConfigArguments`` and ``LoadConfig`` in dlio_benchmark's
+``utils/config.py``, version 2.0.0 (PyPI) and the argonne sources of June 2026.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cm4storage.workload.distributions import Distribution
+
+Shuffle = Literal["off", "seed", "random"]
+
+
+def setting(
+    default: Any,
+    *,
+    aliases: tuple[str, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    done: bool = True,
+) -> Any:
+    """Declare one key of a section.
+
+    Parameters
+    ----------
+    default : Any
+        What DLIO's code uses when the key is absent.
+    aliases : tuple of str
+        Names of the same value in other dialects; a full path where it has a dot.
+    minimum, maximum : float, optional
+        The allowed range, both ends included.
+    done : bool
+        False where a value other than the default is accepted but has no effect yet.
+    """
+    return dataclasses.field(
+        default=default,
+        metadata={"aliases": aliases, "minimum": minimum, "maximum": maximum, "done": done},
+    )
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """``model``: what is trained. Only the name matters until checkpoints are written."""
+
+    name: str = "default"
+    type: str | None = setting(None, done=False)
+    model_size_bytes: int = setting(10240, minimum=0, done=False)
+
+
+@dataclass(frozen=True)
+class WorkflowSection:
+    """``workflow``: which parts of a run are wanted."""
+
+    generate_data: bool = False
+    train: bool = True
+    evaluation: bool = setting(False, done=False)
+    checkpoint: bool = setting(False, done=False)
+    profiling: bool = setting(False, done=False)
+
+
+@dataclass(frozen=True)
+class StorageSection:
+    """``storage``: where DLIO would look for the data; flags and variations go before it."""
+
+    storage_type: Literal["local_fs", "s3", "direct_fs", "parallel_fs", "aistore"] = "local_fs"
+    storage_root: str = "./"
+
+
+@dataclass(frozen=True)
+class DatasetSection:
+    """``dataset``: number, size and format of the files."""
+
+    format: str = "tfrecord"
+    num_files_train: int = setting(8, minimum=1)
+    num_files_eval: int = setting(0, minimum=0)
+    num_samples_per_file: int = setting(1, minimum=1)
+    record_length_bytes: float = setting(65536, aliases=("record_length",), minimum=1)
+    record_length_bytes_stdev: float = setting(0, aliases=("record_length_stdev",), minimum=0)
+    record_length_bytes_resize: float = setting(0, aliases=("record_length_resize",), minimum=0)
+    num_subfolders_train: int = setting(0, minimum=0)
+    num_subfolders_eval: int = setting(0, minimum=0)
+    data_folder: str = "./data/"
+    file_prefix: str = "img"
+    compression: str = setting("none", done=False)
+    compression_level: int = setting(4, done=False)
+    keep_files: bool = setting(True, done=False)
+
+
+@dataclass(frozen=True)
+class ReaderSection:
+    """``reader``: how the loader reads, orders and batches."""
+
+    data_loader: str = "tensorflow"
+    batch_size: int = setting(1, minimum=1)
+    batch_size_eval: int = setting(1, minimum=1, done=False)
+    read_threads: int = setting(1, minimum=0)
+    computation_threads: int = setting(1, minimum=0, done=False)
+    prefetch_size: int = setting(2, minimum=0)
+    file_shuffle: Shuffle = "off"
+    sample_shuffle: Shuffle = "off"
+    shuffle_size: int = setting(1024, minimum=0, done=False)
+    transfer_size: int | None = setting(None, minimum=1, done=False)
+    read_type: Literal["on_demand", "memory"] = setting("on_demand", done=False)
+    preprocess_time: Distribution = setting(Distribution(), done=False)
+    odirect: bool = setting(False, done=False)
+    multiprocessing_context: str = setting("fork", done=False)
+    pin_memory: bool = setting(True, done=False)
+
+
+@dataclass(frozen=True)
+class TrainSection:
+    """``train``: epochs, steps and the emulated computation."""
+
+    epochs: int = setting(1, minimum=1)
+    total_training_steps: int = setting(-1, minimum=-1)
+    computation_time: Distribution = Distribution()
+    computation_time_stdev: float = setting(0.0, minimum=0)
+    seed: int = setting(123, minimum=0)
+    seed_change_epoch: bool = True
+
+
+@dataclass(frozen=True)
+class EvaluationSection:
+    """``evaluation``: accepted, not run yet."""
+
+    eval_time: Distribution = setting(Distribution(), done=False)
+    eval_after_epoch: int = setting(1, minimum=1, done=False)
+    epochs_between_evals: int = setting(1, minimum=1, done=False)
+
+
+@dataclass(frozen=True)
+class CheckpointSection:
+    """``checkpoint``: accepted, not run yet."""
+
+    checkpoint_folder: str = setting("./checkpoints/", done=False)
+    checkpoint_after_epoch: int = setting(1, minimum=1, done=False)
+    epochs_between_checkpoints: int = setting(1, minimum=1, done=False)
+    steps_between_checkpoints: int = setting(-1, minimum=-1, done=False)
+    type: str = setting("rank_zero", done=False)
+
+
+@dataclass(frozen=True)
+class OutputSection:
+    """``output``: which steps the metrics leave out."""
+
+    exclude_start_steps: int = setting(1, aliases=("output.metric.exclude_start_steps",), minimum=0)
+    exclude_end_steps: int = setting(0, aliases=("output.metric.exclude_end_steps",), minimum=0)
+
+
+@dataclass(frozen=True)
+class MetricSection:
+    """``metric``: the accelerator utilization that a valid run reaches."""
+
+    au: float = setting(0.90, minimum=0, maximum=100)
+
+
+SECTIONS: dict[str, type[Any]] = {
+    "model": ModelSection,
+    "workflow": WorkflowSection,
+    "storage": StorageSection,
+    "dataset": DatasetSection,
+    "reader": ReaderSection,
+    "train": TrainSection,
+    "evaluation": EvaluationSection,
+    "checkpoint": CheckpointSection,
+    "output": OutputSection,
+    "metric": MetricSection,
+}
+
+SECTION_ALIASES = {"data_reader": "reader"}
+
+IGNORED_BY_DLIO = frozenset(
+    {
+        "workflow.do_eval",
+        "workflow.debug",
+        "dataset.eval_num_samples_per_file",
+        "train.total_eval_steps",
+        "evaluation.steps_between_evals",
+        "model.model_size",
+    }
+)
+"""Keys that stock YAMLs carry and that DLIO itself reads nowhere."""
+
+KEYS_WITHOUT_EFFECT = frozenset(
+    {
+        "checkpoint.model_size",
+        "checkpoint.optimization_groups",
+        "checkpoint.num_layers",
+        "checkpoint.layer_parameters",
+        "checkpoint.fsync",
+        "checkpoint.time_between_checkpoints",
+        "checkpoint.num_checkpoints_write",
+        "checkpoint.num_checkpoints_read",
+        "model.optimization_groups",
+        "model.num_layers",
+        "model.layer_parameters",
+        "model.parallelism",
+        "model.transformer",
+        "storage.storage_options",
+        "profiling.profiler",
+        "profiling.iostat_devices",
+        "output.folder",
+        "output.log_file",
+        "dataset.enable_chunking",
+        "dataset.chunk_size",
+        "dataset.generation_buffer_size",
+        "reader.file_access",
+        "reader.dont_use_mmap",
+    }
+)
+"""Keys of DLIO that are known, accepted and without effect in this version."""

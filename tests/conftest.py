@@ -1,0 +1,35 @@
+"""What tests of several folders share: small workloads on local files."""
+
+from __future__ import annotations
+
+import pytest
+
+from cm4storage.storage.location import StoreLocation
+from cm4storage.workload.resolve import Request, resolve
+
+SMALL_PARAMS = (
+    "dataset.num_files_train=10 dataset.record_length_bytes=5000 "
+    "dataset.record_length_bytes_stdev=900 dataset.record_length_bytes_resize=0 "
+    "reader.batch_size=2 train.computation_time=0 train.epochs=2"
+)
+
+
+@pytest.fixture
+def small_params():
+    return SMALL_PARAMS
+
+
+@pytest.fixture
+def small_workload():
+    """Return a function from overrides to a small workload."""
+
+    def make(params="", *, model="unet3d", accelerator="h100"):
+        request = Request(model=model, accelerator=accelerator, params=f"{SMALL_PARAMS} {params}")
+        return resolve(request).workload
+
+    return make
+
+
+@pytest.fixture
+def root(tmp_path):
+    return StoreLocation.parse(str(tmp_path / "data"))

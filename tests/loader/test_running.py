@@ -1,0 +1,163 @@
+"""The loader hands over what is on storage, in the order that was planned, and records it."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cm4storage.core.errors import StorageFault
+from cm4storage.core.progress import NoProgress
+from cm4storage.dataset.opening import open_dataset
+from cm4storage.dataset.preparation import prepare
+from cm4storage.loader.limits import Limits
+from cm4storage.loader.order import RunOrder
+from cm4storage.loader.pipeline import EpochReaders, make_slots
+from cm4storage.loader.running import Trainer
+from cm4storage.ranks.communicator import SingleProcess
+from cm4storage.workload.plan import Plan, Split
+from cm4storage.workload.resolve import Request, resolve
+
+
+def prepared(workload, root):
+    return prepare(workload, root, NoProgress(), lambda _line: None)
+
+
+def run(workload, root, limits=None):
+    prepared(workload, root)
+    with open_dataset(workload, root) as dataset:
+        trainer = Trainer(workload, dataset.store, SingleProcess(), NoProgress())
+        return trainer.run(limits or Limits())
+
+
+def batches_of_epoch(workload, root, epoch=1):
+    """Return copies of all batches that the loader hands over."""
+    prepared(workload, root)
+    order, slots = RunOrder(workload, 1).epoch(epoch), make_slots(workload)
+    steps, batches = workload.steps_per_epoch(), []
+    with (
+        open_dataset(workload, root) as dataset,
+        EpochReaders(workload, dataset.store, order, slots, steps),
+    ):
+        for step in range(steps):
+            batches.append(slots.take(step).copy())
+            slots.release(step)
+    return batches
+
+
+def expected_rows(workload, root, epoch=1):
+    """Return what the batches must hold, read by numpy in the planned order."""
+    folder = prepared(workload, root).location.path
+    per_file = workload.dataset.num_samples_per_file
+    row_bytes = make_slots(workload).sample_bytes
+    for number in RunOrder(workload, 1).epoch(epoch).sample_ids(workload.total_samples):
+        key = Plan.of(workload).key(Split.TRAIN, number // per_file)
+        sample = np.load(folder / key)["x"][..., number % per_file].reshape(-1)[:row_bytes]
+        yield np.pad(sample, (0, row_bytes - len(sample)))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("prefetch", [0, 1, 5])
+@pytest.mark.parametrize(("per_file", "batch"), [(1, 2), (1, 3), (4, 3), (4, 8), (7, 2)])
+def test_batches_hold_the_right_bytes(small_workload, root, threads, prefetch, per_file, batch):
+    workload = small_workload(
+        f"reader.read_threads={threads} reader.prefetch_size={prefetch} "
+        f"dataset.num_samples_per_file={per_file} reader.batch_size={batch} "
+        "reader.shuffle_size=3"
+    )
+    rows = [row for step in batches_of_epoch(workload, root) for row in step]
+    expected = list(expected_rows(workload, root))[: len(rows)]
+    assert len(rows) == workload.steps_per_epoch() * batch
+    assert all(np.array_equal(row, right) for row, right in zip(rows, expected, strict=True))
+
+
+@given(
+    files=st.integers(1, 12),
+    per_file=st.integers(1, 9),
+    batch=st.integers(1, 10),
+    threads=st.integers(1, 4),
+    prefetch=st.integers(0, 3),
+    shuffle_size=st.integers(0, 12),
+)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_combination_hangs_or_loses_a_sample(
+    root, files, per_file, batch, threads, prefetch, shuffle_size
+):
+    batch = min(batch, files * per_file)
+    workload = resolve(
+        Request(
+            params=f"dataset.num_files_train={files} dataset.num_samples_per_file={per_file} "
+            f"reader.batch_size={batch} reader.read_threads={threads} "
+            f"reader.prefetch_size={prefetch} reader.shuffle_size={shuffle_size} "
+            "dataset.format=tfrecord dataset.record_length_bytes=64 "
+            "dataset.record_length_bytes_stdev=0 dataset.record_length_bytes_resize=0"
+        )
+    ).workload
+    rows = [bytes(row) for step in batches_of_epoch(workload, root) for row in step]
+    assert len(set(rows)) == len(rows) == workload.steps_per_epoch() * batch
+
+
+def test_resize_cuts_what_is_handed_over(small_workload, root):
+    workload = small_workload("dataset.record_length_bytes_resize=1000")
+    assert make_slots(workload).sample_bytes == 31 * 31
+    first = batches_of_epoch(workload, root)[0][0]
+    assert np.array_equal(first, next(expected_rows(workload, root)))
+
+
+def test_records_are_complete(small_workload, root):
+    workload = small_workload("train.computation_time=0.002")
+    outcome = run(workload, root)
+    total_bytes = prepared(workload, root).manifest.total_bytes
+    assert [epoch.number for epoch in outcome.epochs] == [1, 2]
+    for epoch in outcome.epochs:
+        assert len(epoch.wait_s) == len(epoch.compute_s) == 5
+        assert min(epoch.compute_s) >= 0.002
+        assert epoch.bytes_read == total_bytes
+        assert epoch.samples == 10
+        assert epoch.duration_s >= sum(epoch.wait_s) + sum(epoch.compute_s)
+        assert epoch.barrier_s is None
+    assert outcome.counters.io.count == outcome.counters.decode.count == 20
+    assert outcome.first_sample_ids == RunOrder(workload).epoch(1).sample_ids(10)
+
+
+def test_limits_end_a_run_early(small_workload, root):
+    outcome = run(small_workload(), root, Limits(max_epochs=1, max_steps=3))
+    assert [len(epoch.wait_s) for epoch in outcome.epochs] == [3]
+    assert outcome.epochs[0].samples == 6
+
+
+def test_total_training_steps_limits_an_epoch(small_workload, root):
+    outcome = run(small_workload("train.total_training_steps=2"), root)
+    assert [len(epoch.wait_s) for epoch in outcome.epochs] == [2, 2]
+
+
+def test_computation_is_drawn_anew_but_the_same_for_the_same_seed(small_workload, root):
+    params = "train.computation_time='{type: uniform, min: 0.001, max: 0.02}' train.epochs=1"
+    first, second = (run(small_workload(params), root).epochs[0].compute_s for _ in range(2))
+    assert np.allclose(first, second, atol=0.004)
+    assert max(first) - min(first) > 0.002
+
+
+@pytest.mark.parametrize("how", ["missing", "flipped", "fewer samples"])
+def test_a_bad_file_stops_the_run_with_its_name_and_no_thread_stays(small_workload, root, how):
+    workload = small_workload("dataset.num_samples_per_file=2")
+    folder = prepared(workload, root).location.path
+    victim = sorted(folder.rglob("*.npz"))[7]
+    with open_dataset(workload, root) as dataset:
+        if how == "missing":
+            victim.unlink()
+        elif how == "flipped":
+            data = bytearray(victim.read_bytes())
+            data[500] ^= 1
+            victim.write_bytes(data)
+        else:
+            np.savez(victim, x=np.zeros((5, 5, 1), np.uint8), y=[0])
+        trainer = Trainer(workload, dataset.store, SingleProcess(), NoProgress())
+        with pytest.raises(StorageFault, match=victim.name):
+            trainer.run(Limits())
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("reader-")]
