@@ -54,7 +54,7 @@ def _au(report: dict[str, Any]) -> str:
     if mean is None:
         return "not measured: the epoch has no step after those that the formula leaves out"
     verdict = "reached" if report["au_met"] else "missed"
-    spread = f" +/- {report['au_stdev_percent']:.1f}"
+    spread = _spread(report, report["au_stdev_percent"])
     return f"{mean:.1f}{spread} %  (threshold {threshold}: {verdict}, DLIO {_variant(report)})"
 
 
@@ -66,7 +66,12 @@ def _measured(report: dict[str, Any], name: str, unit: str) -> str:
     mean, stdev = report[name.format("")], report[name.format("stdev_")]
     if mean is None:
         return "not measured"
-    return f"{mean:,.1f} +/- {stdev:,.1f} {unit}  ({_epochs(report)})"
+    return f"{mean:,.1f}{_spread(report, stdev)} {unit}  ({_epochs(report)})"
+
+
+def _spread(report: dict[str, Any], stdev: float) -> str:
+    """Return the deviation over the epochs; a single epoch has none."""
+    return f" +/- {stdev:,.1f}" if len(report["epochs"]) > 1 else ""
 
 
 def _latencies(report: dict[str, Any]) -> list[str]:

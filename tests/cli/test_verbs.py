@@ -1,0 +1,199 @@
+"""Verbs from end to end, their help, their exit codes, and how they end when they must."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+
+import pytest
+import yaml
+
+from cm4storage import __version__
+from cm4storage.cli.main import VERBS
+from cm4storage.workload import stock
+
+
+@pytest.fixture
+def ready(cm4storage, workload_file):
+    """Return the common options of a workload whose data set exists."""
+
+    def make(params=""):
+        options = [f"--workload={workload_file(params)}", "--data_dir=data"]
+        assert cm4storage("generate", *options).returncode == 0
+        return options
+
+    return make
+
+
+@pytest.fixture
+def run_folder(cm4storage, ready, tmp_path):
+    """Return a function that runs a workload and returns the folder of its results."""
+
+    def make(params=""):
+        done = cm4storage("run", *ready(params), "--result_file=run.json")
+        assert done.returncode == 0, done.stderr
+        return json.loads((tmp_path / "run.json").read_text())["run_dir"]
+
+    return make
+
+
+def test_version_and_help(cm4storage):
+    assert cm4storage("--version").stdout.strip() == __version__
+    assert all(verb in cm4storage("--help").stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(cm4storage, verb):
+    done = cm4storage(verb, "--help")
+    assert done.returncode == 0
+    assert VERBS[verb] in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "required: VERB"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["run"], "required: --workload, --data_dir"),
+        (["run", "--workload=w", "--data_dir=d", "--max_steps=0"], "--max_steps"),
+        (["run", "--workload=w", "--data_dir=d", "--no_such"], "unrecognized arguments"),
+    ],
+)
+def test_a_wrong_command_line_exits_2_and_points_to_help(cm4storage, args, message):
+    done = cm4storage(*args)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "--help" in done.stderr
+
+
+def test_stock_workloads_are_listed(cm4storage):
+    assert cm4storage("workload", "--list").stdout.split() == stock.names()
+
+
+def test_generate_says_why_and_finds_again(cm4storage, workload_file, tmp_path):
+    options = [f"--workload={workload_file()}", "--data_dir=data", "--result_file=result.json"]
+    first, second = cm4storage("generate", *options), cm4storage("generate", *options)
+    assert "miss: there is no data set for unet3d yet" in first.stderr
+    assert "hit: data set unet3d-" in second.stderr
+    assert "generating" not in second.stderr
+    assert json.loads((tmp_path / "result.json").read_text())["generated"] is False
+    workload_file("dataset.num_files_train=12")
+    third = cm4storage("generate", *options)
+    assert "miss: dataset.num_files_train changed 10 -> 12" in third.stderr
+
+
+def test_run_and_report_leave_what_dlio_leaves(cm4storage, run_folder, tmp_path):
+    folder = tmp_path / run_folder("train.computation_time=0.01")
+    assert folder.parent == tmp_path / "results" / "training" / "unet3d" / "run"
+    assert re.fullmatch(r"\d{8}_\d{6}", folder.name)
+    done = cm4storage("report", folder)
+    assert done.returncode == 0
+    assert "accelerator utilization" in done.stdout
+    assert {path.name for path in folder.iterdir()} == {
+        "run.json", "report.json", "report.csv", "summary.json", "0_output.json",
+        "0_per_epoch_stats.json", "dlio_config",
+    }  # fmt: skip
+    summary = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert summary["num_files_train"] == 10
+    assert len(summary["metric"]["train_au_percentage"]) == 2
+    config = yaml.safe_load((folder / "dlio_config" / "config.yaml").read_text())["workload"]
+    assert config["dataset"]["num_files_train"] == 10
+    assert config["model"]["name"] == "unet3d"
+    overrides = yaml.safe_load((folder / "dlio_config" / "overrides.yaml").read_text())
+    assert overrides[0] == "workload=unet3d_h100"
+    assert "++workload.dataset.num_files_train=10" in overrides
+
+
+def test_a_stage_that_did_not_happen_is_null(cm4storage, run_folder, tmp_path):
+    folder = tmp_path / run_folder()
+    cm4storage("report", folder)
+    report = json.loads((folder / "report.json").read_text())
+    assert report["h2d_p50_latency_ms"] is None
+    assert report["io_p50_latency_ms"] > 0
+    assert report["scale"] == "quick"
+    assert report["comparable"] is False
+
+
+def test_reports_are_the_same_when_made_again(cm4storage, run_folder, tmp_path):
+    folder = tmp_path / run_folder()
+    cm4storage("report", folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    cm4storage("report", folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_quick_scale_is_marked_in_every_output(cm4storage, run_folder, tmp_path):
+    folder = tmp_path / run_folder()
+    done = cm4storage("report", folder)
+    assert "quick scale: not comparable" in done.stdout
+    assert "quick" in (folder / "report.csv").read_text()
+    assert json.loads((folder / "report.json").read_text())["scale"] == "quick"
+    assert json.loads((folder / "run.json").read_text())["workload"]["scale"] == "quick"
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(start, ready, tmp_path):
+    options = ready()
+    processes = [start("run", *options) for _ in range(5)]
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    folders = list((tmp_path / "results" / "training" / "unet3d" / "run").iterdir())
+    assert len(folders) == 5
+    assert all((folder / "run.json").is_file() for folder in folders)
+
+
+def test_a_run_without_its_data_set_says_so_and_leaves_nothing(cm4storage, workload_file, tmp_path):
+    done = cm4storage("run", f"--workload={workload_file()}", "--data_dir=data")
+    assert done.returncode == 1
+    assert "does not exist yet" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_damaged_file_exits_3_and_leaves_no_results(cm4storage, ready, tmp_path):
+    options = ready()
+    victim = sorted((tmp_path / "data").rglob("*.npz"))[3]
+    data = bytearray(victim.read_bytes())
+    data[400] ^= 1
+    victim.write_bytes(data)
+    done = cm4storage("run", *options)
+    assert done.returncode == 3
+    assert victim.name in done.stderr
+    assert not (tmp_path / "results").exists()
+    assert cm4storage("verify", *options).returncode == 0
+    assert cm4storage("verify", *options, "--contents").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_an_ended_run_leaves_no_results(start, cm4storage, ready, tmp_path, number, code):
+    options = ready("train.computation_time=5")
+    process = start("run", *options)
+    assert "training" in process.stderr.readline()
+    time.sleep(0.3)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    shown = [path for path in (tmp_path / "results").rglob("*.json")]
+    assert not shown
+    if number != signal.SIGKILL:
+        assert not (tmp_path / "results").exists()
+
+
+def test_quiet_writes_nothing_but_errors(cm4storage, workload_file):
+    options = [f"--workload={workload_file()}", "--data_dir=data", "--quiet"]
+    done = cm4storage("generate", *options)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert "error" in cm4storage("run", "--workload=none", "--data_dir=data", "-q").stderr
+
+
+def test_credentials_in_a_url_reach_no_file(cm4storage, ready, tmp_path):
+    url = "http://user:planted-secret@127.0.0.1:9"
+    done = cm4storage("run", *ready(), f"--endpoint_url={url}")
+    assert done.returncode != 0
+    assert "planted-secret" not in done.stdout + done.stderr
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"planted-secret" not in path.read_bytes()
