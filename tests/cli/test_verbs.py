@@ -168,7 +168,7 @@ def test_a_damaged_file_exits_3_and_leaves_no_results(cm4storage, ready, tmp_pat
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
-def test_an_ended_run_leaves_no_results(start, cm4storage, ready, tmp_path, number, code):
+def test_an_ended_run_leaves_no_results(start, ready, tmp_path, number, code):
     options = ready("train.computation_time=5")
     process = start("run", *options)
     assert "training" in process.stderr.readline()
@@ -177,8 +177,7 @@ def test_an_ended_run_leaves_no_results(start, cm4storage, ready, tmp_path, numb
     _, err = process.communicate(timeout=20)
     assert process.returncode == code
     assert "Traceback" not in err
-    shown = [path for path in (tmp_path / "results").rglob("*.json")]
-    assert not shown
+    assert not list((tmp_path / "results").rglob("*.json"))
     if number != signal.SIGKILL:
         assert not (tmp_path / "results").exists()
 

@@ -77,7 +77,7 @@ def test_the_identity_never_changes_by_accident(small_workload):
 
 
 @pytest.mark.parametrize("name", ["npz", "tfrecord"])
-def test_bytes_do_not_depend_on_threads(small_workload, root, tmp_path, monkeypatch, name):
+def test_bytes_do_not_depend_on_threads(small_workload, root, monkeypatch, name):
     workload = small_workload(f"dataset.format={name} dataset.num_samples_per_file=3")
     one = prepare_quietly(workload, root.child("one"))
     monkeypatch.setattr(generation, "GENERATOR_THREADS", 1)
@@ -215,9 +215,7 @@ prepare(workload, StoreLocation.parse(sys.argv[1]), KillAfter(), print)
 
 
 @pytest.mark.parametrize("parts", [1, 12, 37])
-def test_a_killed_generation_leaves_nothing_that_counts(
-    small_workload, small_params, root, parts
-):
+def test_a_killed_generation_leaves_nothing_that_counts(small_workload, small_params, root, parts):
     command = [sys.executable, "-c", KILLED_GENERATION, str(root.path), str(parts), small_params]
     assert subprocess.run(command, check=False).returncode == -9
     again = prepare_quietly(small_workload(), root)

@@ -176,9 +176,12 @@ def test_an_archive_over_4_gib_is_readable_by_zipfile_and_by_us(tmp_path):
     with zipfile.ZipFile(path) as archive:
         assert archive.getinfo("x").file_size == 2**32 + 5
         assert archive.read("y") == b"abc"
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as mapped:
-        with memoryview(mapped) as view:
-            members = read_directory(view)
-            with read_member(view, members["y"]) as data:
-                assert bytes(data) == b"abc"
+    with (
+        path.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        members = read_directory(view)
+        with read_member(view, members["y"]) as data:
+            assert bytes(data) == b"abc"
     assert members["y"].offset > 2**32

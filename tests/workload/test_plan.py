@@ -17,12 +17,10 @@ from cm4storage.workload.sections import DatasetSection
 
 def dlio_shapes(length, stdev, files):
     """Return the shapes as dlio_benchmark draws them: all at once, from seed 10."""
-    np.random.seed(10)  # noqa: NPY002 - the generator that DLIO uses
+    np.random.seed(10)
     side = int(np.sqrt(length))
-    draws = np.random.normal(side, stdev / 2.0 / np.sqrt(length), 2 * files)  # noqa: NPY002
-    return [
-        (max(int(draws[2 * i]), 1), max(int(draws[2 * i + 1]), 1)) for i in range(files)
-    ]
+    draws = np.random.normal(side, stdev / 2.0 / np.sqrt(length), 2 * files)
+    return [(max(int(draws[2 * i]), 1), max(int(draws[2 * i + 1]), 1)) for i in range(files)]
 
 
 @pytest.mark.parametrize("draws_at_once", [1, 7, 65536])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,7 +63,10 @@ def test_quirks_of_yaml_and_of_old_names(text, key, value):
         ("workflow: {train: 1}", r"expected true or false"),
         ("metric: {au: 101}", r"must be at most 100"),
         ("train: {computation_time: {type: zipf}}", r"unknown type 'zipf'"),
-        ("train: {computation_time: {mean: 1, median: 2}}", r"normal takes mean, stdev, not median"),
+        (
+            "train: {computation_time: {mean: 1, median: 2}}",
+            r"normal takes mean, stdev, not median",
+        ),
         ("dataset: {data_folder: [a]}", r"expected a text"),
         ("dataset: {num_files_train: '${x}'}", r"\$\{\.\.\.\} is not resolved"),
         ("dataset: {record_length: 1, record_length_bytes: 2}", r"two names of one key"),
@@ -95,7 +100,7 @@ def test_what_dlio_ignores_is_a_note():
 
 
 def test_missing_and_unreadable_files(tmp_path):
-    with pytest.raises(UserError, match="there is no workload file none.yaml"):
+    with pytest.raises(UserError, match=r"there is no workload file none\.yaml"):
         read_file(tmp_path / "none.yaml")
     with pytest.raises(UserError, match="cannot read the workload file: Is a directory"):
         read_file(tmp_path)
@@ -124,16 +129,13 @@ def test_malformed_overrides(text):
 @given(st.sampled_from(sorted(keys())), st.integers(-5, 2**40))
 def test_an_override_is_typed_or_refused_with_its_name(path, value):
     try:
-        settings = parse_overrides(f"{path}={value}")
+        named = list(parse_overrides(f"{path}={value}").values)
     except UserError as error:
-        assert path in error.what
-    else:
-        assert list(settings.values) == [path]
+        named = [error.what.partition(":")[0]]
+    assert named == [path]
 
 
 @given(st.text(max_size=60))
 def test_no_text_brings_the_reader_down(text):
-    try:
-        read_text(text, "x")
-    except UserError as error:
-        assert error.what
+    with contextlib.suppress(UserError):
+        assert read_text(text, "x").values is not None

@@ -1,0 +1,193 @@
+"""The chain of recipes on both backends: what it prints, what it leaves, what it finds again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tfrecord.reader import tfrecord_loader
+
+MAIN = "run,dlio,mlperf"
+BACKENDS = ["_file", "_s3"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_second_run_finds_its_data_set_again_and_says_why(cm_home, fast, backend):
+    tags = f"{MAIN},{backend}"
+    code, first = cm_home.run(tags, f"--params={fast}")
+    assert code == 0, first
+    assert "miss: there is no data set for unet3d yet" in first
+    assert not cm_home.left_over()
+    code, second = cm_home.run(tags, f"--params={fast}")
+    assert code == 0, second
+    assert re.search(r"get-dlio-workload.*hit", second)
+    assert "14 files verified by name and size" in second
+    assert "generating" not in second
+    files = {"_file": 21, "_s3": 28}[backend]
+    code, third = cm_home.run(tags, f"--params={fast} dataset.num_files_train={files}")
+    assert code == 0, third
+    assert re.search(r"get-dlio-workload.*miss: MLPERF_STORAGE_PARAMS changed", third)
+    assert f"miss: dataset.num_files_train changed 14 -> {files}" in third
+    assert not cm_home.left_over()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_table_at_the_end(cm_home, fast, backend):
+    code, output = cm_home.run(f"{MAIN},{backend}", f"--params={fast}", "--max_epochs=1")
+    assert code == 0, output
+    table = output[output.index("unet3d_h100 on") :]
+    assert table.startswith(f"unet3d_h100 on {backend[1:]}")
+    for part in ("accelerator utilization", "samples/s", "MiB/s", "P50", "P95", "P99", "decode"):
+        assert part in table
+    folder = cm_home.results()[-1]
+    assert f"results   {folder}" in table
+    again = re.search(r"run again (.*)", table).group(1)
+    assert again.startswith(f"cm run script --tags={MAIN},")
+    assert backend in again
+    assert "--max_epochs=1" in again
+    report = json.loads((folder / "report.json").read_text())
+    assert report["backend_type"] == backend[1:]
+    row = next(csv.DictReader((folder / "report.csv").read_text().splitlines()))
+    assert int(row["total_bytes"]) == report["total_bytes"] > 1_000_000
+
+
+def test_file_and_s3_hold_the_same_bytes_and_are_read_in_the_same_order(cm_home, fast):
+    reports = []
+    for backend in BACKENDS:
+        code, output = cm_home.run(f"{MAIN},{backend}", f"--params={fast}")
+        assert code == 0, output
+        reports.append(json.loads((cm_home.results()[-1] / "report.json").read_text()))
+    one, other = reports
+    assert one["data_set"]["content_digest"] == other["data_set"]["content_digest"]
+    assert one["access_order_digest"] == other["access_order_digest"]
+    assert one["access_order_sample"] == other["access_order_sample"]
+    assert one["total_bytes"] == other["total_bytes"]
+
+
+def test_two_runs_at_once_share_data_set_and_server(new_home, fast):
+    running = [new_home.start(f"{MAIN},_s3", f"--params={fast}") for _ in range(2)]
+    outputs = [process.communicate(timeout=240)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], "\n".join(outputs)
+    assert sum("generating: done" in output for output in outputs) == 1
+    assert len(new_home.results()) == 2
+    assert not new_home.left_over()
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "get,cm4storage,python", "get,dlio,workload", "setup,storage,backend",
+        "setup,storage,backend,_s3", "generate,dlio,dataset", "run,dlio,loader",
+    ],
+)  # fmt: skip
+def test_each_recipe_runs_alone(cm_home, fast, tags):
+    args = [f"--params={fast}"] if "dlio" in tags else []
+    code, output = cm_home.run(tags, *args)
+    assert code == 0, output
+    assert not cm_home.left_over()
+
+
+def test_a_report_is_made_again_from_the_run_alone(cm_home, fast):
+    cm_home.run("run,dlio,loader", f"--params={fast}")
+    folder = cm_home.results()[-1]
+    assert not (folder / "summary.json").exists()
+    code, output = cm_home.run("generate,mlperf,storage,report", f"--run_dir={folder}")
+    assert code == 0, output
+    assert (folder / "summary.json").exists()
+
+
+def test_the_printed_command_works_by_hand(cm_home, fast):
+    _, output = cm_home.run(MAIN, f"--params={fast}")
+    command = re.search(r"command: (.* -m cm4storage run .*)", output).group(1)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=cm_home.work, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_json_output_is_clean(cm_home, fast):
+    process = subprocess.run(
+        [str(Path(sys.executable).with_name("cm")), "run", "script", f"--tags={MAIN}", "--quiet",
+         f"--params={fast}", "--out=json"],
+        cwd=cm_home.work, env=cm_home.env(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    answer = json.loads(process.stdout)
+    assert answer["new_env"]["MLPERF_STORAGE_RUN_DIR"] == str(cm_home.results()[-1])
+
+
+def test_relative_paths_are_the_callers(new_home, fast):
+    (new_home.work / "my.yaml").write_text(yaml.safe_dump({"dataset": {"format": "npz"}}))
+    code, output = new_home.run(
+        MAIN, "--config=my.yaml", "--data_dir=my data", "--results_dir=out",
+        f"--params={fast} reader.batch_size=2",
+    )  # fmt: skip
+    assert code == 0, output
+    assert list((new_home.work / "my data").glob("my-*/train/*.npz"))
+    assert list((new_home.work / "out" / "training" / "my" / "run").iterdir())
+    assert not (new_home.work / "results").exists()
+
+
+@pytest.fixture(scope="session")
+def dlio_wheel(tmp_path_factory):
+    """Return the workload folder of the PyPI wheel dlio-benchmark 2.0.0."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder),
+         "dlio-benchmark==2.0.0"], check=True,
+    )  # fmt: skip
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder / "dlio_benchmark" / "configs" / "workload"
+
+
+UNET3D = (
+    "dataset.num_files_train=14 dataset.record_length=1048576 dataset.record_length_stdev=0 "
+    "train.epochs=2 train.computation_time=0.05"
+)
+RESNET50 = (
+    "dataset.num_files_train=4 dataset.num_samples_per_file=250 dataset.record_length=10000 "
+    "train.epochs=2 train.computation_time=0.05"
+)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("name", "params"), [("unet3d", UNET3D), ("resnet50", RESNET50)])
+def test_stock_yaml_of_the_wheel_runs_unmodified(cm_home, dlio_wheel, backend, name, params):
+    config = dlio_wheel / f"{name}_h100.yaml"
+    code, output = cm_home.run(f"{MAIN},{backend}", f"--config={config}", f"--params={params}")
+    assert code == 0, output
+    folder = cm_home.results()[-1]
+    report = json.loads((folder / "report.json").read_text())
+    assert report["benchmark_name"] == f"{name}_h100"
+    assert report["scale"] == "stock"
+    assert "not comparable" not in output
+    assert len(report["epochs"]) == 2
+
+
+@pytest.mark.parametrize(("name", "params"), [("unet3d", UNET3D), ("resnet50", RESNET50)])
+def test_foreign_readers_accept_every_generated_file(cm_home, dlio_wheel, name, params):
+    data = cm_home.work / f"data of {name}"
+    config = dlio_wheel / f"{name}_h100.yaml"
+    code, output = cm_home.run(
+        "generate,dlio,dataset", f"--config={config}", f"--params={params}", f"--data_dir={data}"
+    )
+    assert code == 0, output
+    files = sorted(data.glob("*/train/*"))
+    assert len(files) == (14 if name == "unet3d" else 4)
+    for path in files:
+        if name == "unet3d":
+            assert np.load(path)["x"].shape == (1024, 1024, 1)
+        else:
+            records = list(tfrecord_loader(str(path), None, {"image": "byte", "size": "int"}))
+            assert len(records) == 250
+            assert {len(record["image"]) for record in records} == {100 * 100}
