@@ -1,8 +1,8 @@
 """The loader against a bare loop on the same files, in turn, in one process.
 
-Run: ``python bench/loader.py [FOLDER]``. Prints samples/s of both and their ratio, with the spread over
-the rounds. The bare loop reads each file with ``os.preadv`` into one of batch * (prefetch + 1) buffers
-and computes its CRC-32, with as many threads as the loader.
+Run: ``python bench/loader.py [FOLDER]``. Prints samples/s of both and their ratio, with the spread
+over the rounds. The bare loop reads each file with ``os.preadv`` into one of
+batch * (prefetch + 1) buffers and computes its CRC-32, with as many threads as the loader.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from isal.isal_zlib import crc32
 
@@ -25,6 +25,9 @@ from cm4storage.loader.running import Trainer
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.resolve import Request, resolve
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROUNDS = 9
 CASES = {

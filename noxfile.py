@@ -1,0 +1,41 @@
+"""Checks in environments of their own: ``nox -s lint``, ``nox -s tests-3.12``, ``nox -s wheel``."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.sessions = ["lint", "tests"]
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run the linters over the whole tree."""
+    session.install("--editable", ".[test]")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("shellcheck", "bootstrap", ".ci/run")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after ``--`` go to pytest."""
+    session.install("--editable", ".[test]")
+    repositories = session.create_tmp()
+    session.run("pytest", *session.posargs, env={"CM_REPOS": f"{repositories}/cm"})
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build both packages into ``dist``, install the wheel and find its recipes with cm."""
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", "dist")
+    session.install(
+        "--force-reinstall", "--no-index", "--no-deps", "--find-links=dist", "cm4storage"
+    )
+    session.install("cmind")
+    repositories = session.create_tmp()
+    session.run("cm", "find", "script", env={"CM_REPOS": f"{repositories}/cm"})
