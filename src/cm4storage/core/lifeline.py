@@ -37,7 +37,7 @@ class Lifeline:
         """Return the variable that tells children the descriptor's number."""
         return {LIFELINE_VARIABLE: str(self.child_descriptor)}
 
-    def release(self, timeout_s: float = 5.0) -> bool:
+    def release(self, timeout_s: float = 10.0) -> bool:
         """Tell all holders that the run has ended, and wait until they are gone.
 
         Returns

@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from cm4storage.core.errors import StorageFault
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
 
-@dataclass(frozen=True)
+class MissingObject(StorageFault):
+    """The object, or the bucket or folder that should hold it, is not there."""
+
+
+class InvalidKey(StorageFault):
+    """The key cannot name an object, or would name something outside the store's root."""
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectStat:
     """What a store knows of one object.
 
@@ -29,9 +39,10 @@ class ObjectStat:
 class Store(Protocol):
     """A flat set of objects below one root (a folder, or a bucket and prefix).
 
-    Keys are relative to the root. All methods may be called from several threads at once.
-    Every failure is a `cm4storage.core.errors.StorageFault` that names the object; a missing one
-    is a `MissingObject`.
+    Keys are relative to the root; `cm4storage.storage.keys` says which are valid. All methods may
+    be called from several threads at once. Every failure is a
+    `cm4storage.core.errors.StorageFault` that names the object; a missing one is a
+    `MissingObject`, a key that cannot be is an `InvalidKey`.
     """
 
     @property
@@ -43,8 +54,8 @@ class Store(Protocol):
     ) -> AbstractContextManager[memoryview]:
         """Lend the bytes ``[start, start + length)``, or up to the end; shorter at the end.
 
-        The view is valid until the context ends: the store may reuse the memory. Nothing is
-        copied that the backend's client does not copy itself.
+        The view is read-only by convention and valid until the context ends: the store may reuse
+        the memory. Nothing is copied that the backend's client does not copy itself.
         """
 
     def read_into(self, key: str, buffer: memoryview, *, start: int = 0) -> int:
@@ -54,11 +65,18 @@ class Store(Protocol):
         """Write an object from `chunks`; return its size in bytes.
 
         Atomic: a reader sees the object as it was before, or the whole new one, whatever
-        happens on the way.
+        happens on the way. An error that `chunks` raises passes through unchanged. The memory of
+        a chunk may be reused as soon as the next one is asked for.
         """
 
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         """Yield all objects whose key starts with `prefix`, lazily, in the order of their keys."""
+
+    def folders(self) -> Iterator[str]:
+        """Yield the names before the first ``/`` of all keys, each once, in order.
+
+        One level is listed, not all that is below it. A root that does not exist has none.
+        """
 
     def stat(self, key: str) -> ObjectStat:
         """Return one object's size."""

@@ -1,0 +1,89 @@
+"""``cm4storage serve s3``: an embedded server in the foreground."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import signal
+from typing import TYPE_CHECKING, TextIO
+
+from cm4storage.core.errors import StorageFault
+from cm4storage.storage.embedded.client import EmbeddedServer, connect
+from cm4storage.storage.embedded.logs import tail
+from cm4storage.storage.embedded.paths import ServerPaths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve_foreground(
+    server_dir: Path, console: TextIO, *, kind: str = "s3", show_credentials: bool | None = None
+) -> None:
+    """Run the server of `server_dir` until Ctrl-C or SIGTERM; call it from the main thread.
+
+    Parameters
+    ----------
+    server_dir : Path
+        The server's data folder.
+    console : TextIO
+        Where to say how the server is reached.
+    show_credentials : bool, optional
+        Whether to print the credentials. By default only to a terminal, so that they get into no
+        log file.
+
+    Raises
+    ------
+    StorageFault
+        If the server does not start, or dies.
+    """
+    shows = console.isatty() if show_credentials is None else show_credentials
+    with _signals_as_bytes() as stop, connect(server_dir, kind) as server:
+        console.write(_announcement(server, shows_credentials=shows))
+        console.flush()
+        ready, _, _ = select.select([stop, server.fileno()], [], [])
+        if stop not in ready:
+            raise StorageFault(
+                f"the embedded {kind} server has stopped",
+                where=str(server_dir),
+                meaning=tail(ServerPaths(server_dir).server_log),
+            )
+        console.write("stopping\n")
+        console.flush()
+
+
+def _announcement(server: EmbeddedServer, *, shows_credentials: bool) -> str:
+    lines = [f"S3 endpoint {server.endpoint_url}, bucket {server.bucket}; Ctrl-C stops it"]
+    if shows_credentials:
+        exports = {
+            "AWS_ENDPOINT_URL": server.endpoint_url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": server.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
+        }
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+    else:
+        lines.append("the credentials are shown on a terminal, or with --show_credentials")
+    return "\n".join(lines) + "\n"
+
+
+@contextlib.contextmanager
+def _signals_as_bytes() -> Iterator[int]:
+    """Turn SIGINT and SIGTERM into bytes that the yielded descriptor receives."""
+    reader, writer = os.pipe()
+
+    def note(*_: object) -> None:
+        os.write(writer, b"x")
+
+    previous = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield reader
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)

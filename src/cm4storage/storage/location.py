@@ -1,0 +1,207 @@
+"""Where a store is, as users write it: a path, ``file://`` or ``s3://``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from cm4storage.core.errors import UserError, redact_url
+from cm4storage.storage.keys import check_key
+
+SCHEMES: Final = ("file", "s3")
+# The bucket that every embedded S3 server has.
+EMBEDDED_BUCKET: Final = "cm4storage"
+
+_SCHEME = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*)://")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+
+
+@dataclass(frozen=True)
+class StoreLocation:
+    """The root of a store. Make it with `parse`, which checks what users write.
+
+    Attributes
+    ----------
+    uri : str
+        ``file:///absolute/folder`` (percent-encoded) or ``s3://bucket/prefix`` (literal).
+    endpoint_url : str or None
+        The S3 service. None: the standard ``AWS_*`` environment, or `server_dir`.
+    server_dir : Path or None
+        The data folder of an embedded server, which is started when nobody runs it.
+    """
+
+    uri: str
+    endpoint_url: str | None = None
+    server_dir: Path | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        endpoint_url: str | None = None,
+        server_dir: Path | None = None,
+        relative_to: Path | None = None,
+    ) -> StoreLocation:
+        """Return the location that a user wrote as a path or URI.
+
+        Parameters
+        ----------
+        text : str
+            A path, ``file:///folder`` or ``s3://bucket/prefix``.
+        endpoint_url : str, optional
+            ``http://host:port`` or ``https://host`` of an S3 service.
+        server_dir : Path, optional
+            The data folder of an embedded server; excludes `endpoint_url`.
+        relative_to : Path, optional
+            The folder that relative paths start from; default the current one.
+
+        Raises
+        ------
+        UserError
+            If the scheme is unknown or a part is missing, malformed or contradictory.
+        """
+        found = _SCHEME.match(text)
+        scheme = found.group(1).lower() if found else "file"
+        if scheme == "s3":
+            _check_service(text, endpoint_url, server_dir)
+            return cls(_s3_uri(text), endpoint_url or None, server_dir)
+        if scheme != "file":
+            raise _unknown_scheme(text, scheme)
+        if endpoint_url or server_dir:
+            raise UserError(
+                "a folder needs no S3 service",
+                where=text,
+                advice="leave the endpoint out, or give a location such as s3://bucket/prefix",
+            )
+        path = _path_of_uri(text) if found else text
+        return cls(_file_uri(path, relative_to or Path.cwd()))
+
+    @property
+    def scheme(self) -> str:
+        """``file`` or ``s3``."""
+        return self.uri.partition("://")[0]
+
+    @property
+    def path(self) -> Path:
+        """The folder of a ``file`` location."""
+        self._require("file")
+        return Path(unquote(self.uri.removeprefix("file://")))
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of an ``s3`` location."""
+        self._require("s3")
+        return self.uri.removeprefix("s3://").partition("/")[0]
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every key of an ``s3`` location; empty or without a final ``/``."""
+        self._require("s3")
+        return self.uri.removeprefix("s3://").partition("/")[2]
+
+    def child(self, key: str) -> StoreLocation:
+        """Return the location of the objects below `key`, such as ``unet3d-ab12``.
+
+        Raises
+        ------
+        InvalidKey
+            If `key` is not a relative name.
+        """
+        check_key(key, self.uri)
+        name = quote(key) if self.scheme == "file" else key
+        return replace(self, uri=f"{self.uri.rstrip('/')}/{name}")
+
+    def _require(self, scheme: str) -> None:
+        if self.scheme != scheme:
+            raise ValueError(f"not a {scheme} location: {self.uri}")
+
+
+def _unknown_scheme(text: str, scheme: str) -> UserError:
+    known = ", ".join(f"{name}://" for name in SCHEMES)
+    return UserError(
+        f"unknown storage scheme {scheme}://",
+        where=redact_url(text),
+        advice=f"use a path or one of {known}",
+    )
+
+
+def _s3_uri(text: str) -> str:
+    bucket, _, prefix = text[len("s3://") :].partition("/")
+    prefix = prefix.rstrip("/")
+    if not bucket:
+        raise UserError("the bucket is missing", where=text, advice="write s3://bucket/prefix")
+    if not _BUCKET.fullmatch(bucket):
+        raise UserError(
+            f"{redact_url('s3://' + bucket)[5:]!r} cannot be a bucket's name",
+            where=redact_url(text),
+            advice="use letters, digits, dots and dashes; the service goes into the endpoint",
+        )
+    if prefix:
+        check_key(prefix, f"s3://{bucket}")
+    return f"s3://{bucket}/{prefix}".rstrip("/")
+
+
+def _path_of_uri(text: str) -> str:
+    host, slash, rest = text[len("file://") :].partition("/")
+    if host not in ("", "localhost"):
+        raise UserError(
+            f"a file URI cannot name another host: {host}",
+            where=text,
+            advice="write file:///folder, with three slashes",
+        )
+    return unquote(slash + rest)
+
+
+def _file_uri(path: str, base: Path) -> str:
+    if not path:
+        raise UserError("the folder's name is empty", advice="give a path such as /data or ./data")
+    if "\0" in path:
+        raise UserError("a path cannot hold a zero byte", where=repr(path))
+    try:
+        absolute = (base / Path(path).expanduser()).resolve()
+    except (RuntimeError, OSError) as error:
+        raise UserError(f"cannot resolve the path: {error}", where=path) from error
+    return f"file://{quote(str(absolute))}"
+
+
+def _check_service(text: str, endpoint_url: str | None, server_dir: Path | None) -> None:
+    if endpoint_url and server_dir:
+        raise UserError(
+            "an S3 location has an endpoint or an embedded server, not both",
+            where=redact_url(f"{text}, {endpoint_url}, {server_dir}"),
+        )
+    if server_dir is not None and not server_dir.is_absolute():
+        raise UserError("the embedded server's folder must be absolute", where=str(server_dir))
+    if endpoint_url:
+        check_endpoint(endpoint_url)
+
+
+def check_endpoint(endpoint_url: str) -> None:
+    """Refuse an endpoint that is not ``http(s)://host[:port]`` or that holds credentials.
+
+    Raises
+    ------
+    UserError
+        With the part that is wrong.
+    """
+    advice = "write http://host:port or https://host"
+    shown = redact_url(endpoint_url)
+    try:
+        parts = urlsplit(endpoint_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UserError(f"malformed endpoint: {error}", where=shown, advice=advice) from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise UserError("malformed endpoint", where=shown, advice=advice)
+    if parts.username is not None:
+        raise UserError(
+            "an endpoint must not hold credentials",
+            where=shown,
+            advice="put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    if parts.query or parts.fragment:
+        raise UserError("an endpoint has no query or fragment", where=shown, advice=advice)

@@ -1,0 +1,60 @@
+"""The contract, kept by an S3 bucket on a real server."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from store_contract import StoreContract
+
+from cm4storage.storage.s3 import S3Store
+from cm4storage.storage.s3_service import of_embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cm4storage.storage.embedded import EmbeddedServer
+
+_numbers = itertools.count()
+
+
+class TestS3Store(StoreContract):
+    @pytest.fixture
+    def prefix(self) -> str:
+        return f"root-{next(_numbers)}/with space"
+
+    @pytest.fixture
+    def open_again(self, s3_server: EmbeddedServer, prefix: str) -> Callable[[], S3Store]:
+        return lambda: S3Store(s3_server.bucket, prefix, of_embedded(s3_server))
+
+    @pytest.fixture
+    def store(self, open_again: Callable[[], S3Store]) -> Iterator[S3Store]:
+        store = open_again()
+        yield store
+        for item in list(store.list()):
+            store.delete(item.key)
+        store.close()
+
+    @pytest.fixture
+    def debris(self, s3_server: EmbeddedServer, boto: Any) -> Callable[[], list[str]]:
+        def unfinished() -> list[str]:
+            answer = boto.list_multipart_uploads(Bucket=s3_server.bucket)
+            return [upload["Key"] for upload in answer.get("Uploads", [])]
+
+        return unfinished
+
+    @pytest.fixture
+    def boto(self, s3_server: EmbeddedServer) -> Iterator[Any]:
+        client = boto3.client(
+            "s3",
+            endpoint_url=s3_server.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id=s3_server.access_key_id,
+            aws_secret_access_key=s3_server.secret_access_key,
+            config=Config(proxies={}),
+        )
+        yield client
+        client.close()

@@ -1,0 +1,119 @@
+"""The check of a location, and serving in the foreground."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from server_processes import SOURCE, processes_of, wait_until
+
+from cm4storage.core.errors import StorageFault
+from cm4storage.storage.check import check_store
+from cm4storage.storage.location import StoreLocation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEPS = ["open", "write", "read", "read range", "stat", "list", "delete"]
+
+
+def test_a_folder_is_checked_and_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    report = check_store(StoreLocation.parse(str(tmp_path)))
+    assert [step.name for step in report.steps] == STEPS
+    assert all(step.latency_s >= 0 for step in report.steps)
+    assert report.free_bytes is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert json.loads(json.dumps(report.as_json()))["latency_s"]["read_range"] >= 0
+
+
+def test_an_embedded_server_is_checked(server_dir: Path) -> None:
+    location = StoreLocation.parse("s3://cm4storage/prefix", server_dir=server_dir)
+    report = check_store(location)
+    assert [step.name for step in report.steps] == STEPS
+    assert report.uri == "s3://cm4storage/prefix"
+    assert report.free_bytes is None
+
+
+def test_a_service_that_is_not_there_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SK")
+    location = StoreLocation.parse("s3://bucket", endpoint_url="http://127.0.0.1:9")
+    with pytest.raises(StorageFault, match="cannot write the object: the service is not reachable"):
+        check_store(location)
+
+
+def test_a_folder_that_is_a_file_fails_the_check(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageFault, match="a part of the path is a file"):
+        check_store(StoreLocation.parse(str(tmp_path / "file")))
+
+
+SERVE = """
+import sys
+from pathlib import Path
+from cm4storage.storage.embedded import serve_foreground
+serve_foreground(Path(sys.argv[1]), sys.stdout)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_stays_until_a_signal_and_keeps_the_credentials_out_of_a_pipe(
+    server_dir: Path, number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(server_dir)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+    )
+    assert process.stdout is not None
+    assert re.match(r"S3 endpoint http://127\.0\.0\.1:\d+, bucket", process.stdout.readline())
+    assert sorted(processes_of(server_dir).values()) == ["server", "supervisor"]
+    process.send_signal(number)
+    said, _ = process.communicate()
+    assert process.returncode == 0
+    assert "--show_credentials" in said
+    assert "SECRET" not in said
+    wait_until(lambda: not processes_of(server_dir), "the kernel reaps both", limit_s=1.0)
+
+
+def test_serve_shows_the_credentials_on_a_terminal(server_dir: Path) -> None:
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(server_dir)],
+        stdout=terminal,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+    )
+    os.close(terminal)
+    said = b""
+    while b"AWS_SECRET_ACCESS_KEY" not in said:
+        said += os.read(controller, 4096)
+    process.terminate()
+    assert process.wait() == 0
+    os.close(controller)
+    assert b"export AWS_ENDPOINT_URL=http://127.0.0.1:" in said
+
+
+def test_serve_says_when_the_server_dies(server_dir: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(server_dir)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    server = next(pid for pid, role in processes_of(server_dir).items() if role == "server")
+    os.kill(server, signal.SIGKILL)
+    _, errors = process.communicate()
+    assert process.returncode != 0
+    assert "the embedded s3 server has stopped" in errors

@@ -1,0 +1,272 @@
+"""What only folders do: permissions, full disks, links, and faults of the file system."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cm4storage.core.errors import StorageFault
+from cm4storage.storage.buffers import BufferPool
+from cm4storage.storage.file import FileStore
+from cm4storage.storage.file_faults import file_fault
+from cm4storage.storage.store import MissingObject
+
+MIB = 2**20
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "root")
+
+
+def keys(store: FileStore) -> list[str]:
+    return [item.key for item in store.list()]
+
+
+def test_the_uri_is_encoded(tmp_path: Path) -> None:
+    assert FileStore(tmp_path / "a b%").uri == f"file://{tmp_path}/a%20b%25"
+
+
+def test_a_root_that_is_not_there_is_empty_until_written(store: FileStore) -> None:
+    assert list(store.list()) == list(store.folders()) == []
+    assert store.free_bytes() > 0
+    store.delete("object")
+    with pytest.raises(MissingObject, match="object"):
+        store.stat("object")
+    store.write("deep/er/object", [memoryview(b"x")])
+    assert keys(store) == ["deep/er/object"]
+
+
+def test_deleting_the_last_file_removes_its_folders_but_not_the_root(
+    store: FileStore, tmp_path: Path
+) -> None:
+    store.write("deep/er/object", [memoryview(b"x")])
+    store.delete("deep/er/object")
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_unfinished_files_are_not_listed(store: FileStore, tmp_path: Path) -> None:
+    store.write("object", [memoryview(b"x")])
+    (tmp_path / "root" / ".cm4storage-0123456789abcdef.tmp").write_bytes(b"cut off")
+    assert keys(store) == ["object"]
+    assert not list(store.folders())
+
+
+def test_a_write_that_is_killed_leaves_the_old_file(store: FileStore, tmp_path: Path) -> None:
+    store.write("object", [memoryview(b"old")])
+    program = f"""
+import os, signal
+from pathlib import Path
+from cm4storage.storage.file import FileStore
+def chunks():
+    yield memoryview(b"new")
+    os.kill(os.getpid(), signal.SIGKILL)
+FileStore(Path({os.fspath(tmp_path / "root")!r})).write("object", chunks())
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    assert keys(store) == ["object"]
+    with store.read("object") as view:
+        assert view == b"old"
+
+
+def test_names_that_are_not_utf8_are_left_out(store: FileStore, tmp_path: Path) -> None:
+    store.write("object", [memoryview(b"x")])
+    Path(os.fsdecode(os.fsencode(tmp_path / "root") + b"/bad-\xff")).write_bytes(b"")
+    (tmp_path / "root" / "line\nbreak").write_bytes(b"")
+    assert keys(store) == ["object"]
+
+
+def test_follows_links_but_not_in_circles(store: FileStore, tmp_path: Path) -> None:
+    store.write("folder/object", [memoryview(b"x")])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "far").write_bytes(b"yy")
+    root = tmp_path / "root"
+    (root / "link").symlink_to(elsewhere)
+    (root / "folder" / "circle").symlink_to(root)
+    (root / "dangling").symlink_to(root / "nothing")
+    assert [(item.key, item.size_bytes) for item in store.list()] == [
+        ("folder/object", 1),
+        ("link/far", 2),
+    ]
+    assert list(store.folders()) == ["folder", "link"]
+
+
+def test_what_is_not_a_file_is_not_read(store: FileStore, tmp_path: Path) -> None:
+    (tmp_path / "root" / "folder").mkdir(parents=True)
+    os.mkfifo(tmp_path / "root" / "pipe")
+    with pytest.raises(MissingObject, match="there is a folder of this name"):
+        store.stat("folder")
+    with pytest.raises(StorageFault, match="not a regular file"), store.read("pipe"):
+        pass
+    with pytest.raises(StorageFault, match="there is a folder of this name"):
+        store.write("folder", [memoryview(b"x")])
+    assert keys(store) == []
+    assert [path.name for path in (tmp_path / "root").rglob("*.tmp")] == []
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(store: FileStore) -> None:
+    store.write("name", [memoryview(b"x")])
+    for key in ("name/below", "name/far/below"):
+        with pytest.raises(StorageFault, match=r"(?s)a part of the path is a file.*move that file"):
+            store.write(key, [memoryview(b"y")])
+
+
+def test_a_name_that_is_too_long_is_named(store: FileStore) -> None:
+    with pytest.raises(StorageFault, match="longer than the file system allows"):
+        store.write("x" * 300, [memoryview(b"y")])
+    with pytest.raises(StorageFault, match="longer than the file system allows"):
+        store.stat("x" * 300)
+
+
+def test_a_file_that_ends_before_its_size_is_a_fault() -> None:
+    """Files in /sys say 4096 bytes and hold fewer, like a file that is truncated meanwhile."""
+    store = FileStore(Path("/sys/kernel"))
+    if store.stat("fscaps").size_bytes != 4096:
+        pytest.skip("this kernel's /sys is different")
+    with pytest.raises(StorageFault, match="4094 bytes early"), store.read("fscaps"):
+        pass
+    with pytest.raises(StorageFault, match="the file ends at byte 2"):
+        store.read_into("fscaps", memoryview(bytearray(10)))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.EDQUOT, "quota"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "device failed"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ESTALE, "mount"),
+    ],
+)
+def test_error_numbers_have_a_cause_and_advice(number: int, text: str) -> None:
+    fault = file_fault(OSError(number, os.strerror(number)), "write", "/some/path")
+    assert text in str(fault)
+    assert "/some/path" in str(fault)
+    assert fault.exit_code == 3
+
+
+def test_a_folder_without_permission_is_a_clear_fault(tmp_path: Path) -> None:
+    """Root gives its rights up only after the imports: others may not enter its interpreter."""
+    program = """
+import os, sys
+from pathlib import Path
+from cm4storage.core.errors import StorageFault
+from cm4storage.storage.file import FileStore
+store = FileStore(Path(sys.argv[1]))
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+for use in (lambda: store.write("a/b", [b"x"]), lambda: list(store.list()),
+            lambda: store.stat("object"), lambda: store.read("object").__enter__()):
+    try:
+        use()
+    except StorageFault as fault:
+        print(int(fault.exit_code), fault)
+"""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "object").write_bytes(b"secret")
+    closed.chmod(0)
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(closed)], capture_output=True, text=True, check=False
+    )
+    closed.chmod(0o700)
+    assert result.stdout.count("this user has no permission") == 4, result
+    assert result.stdout.count(str(closed)) == 4
+    assert [path.name for path in closed.iterdir()] == ["object"]
+
+
+def test_a_full_disk_is_a_clear_fault_and_leaves_nothing(tmp_path: Path) -> None:
+    """In a user and mount namespace of its own, on a small tmpfs."""
+    program = """
+import os, sys
+from pathlib import Path
+from cm4storage.core.errors import StorageFault
+from cm4storage.storage.file import FileStore
+store = FileStore(Path(sys.argv[1]))
+store.write("old", [b"old"])
+try:
+    store.write("old", (bytes(2**20) for _ in range(20)))
+except StorageFault as fault:
+    print(fault)
+print(os.listdir(sys.argv[1]), store.free_bytes() < 2**23)
+with store.read("old") as view:
+    print(bytes(view))
+"""
+    mount = 'mount -t tmpfs -o size=4m none "$1" && exec "$2" -c "$3" "$1"'
+    result = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, program],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0 and "unshare" in result.stderr:
+        pytest.skip(f"no namespaces here: {result.stderr}")
+    assert "the file system is full" in result.stdout, result
+    assert "free some space" in result.stdout
+    assert "['old'] True\nb'old'" in result.stdout
+
+
+class TestBufferPool:
+    def test_buffers_are_reused(self) -> None:
+        pool = BufferPool()
+        first = pool.acquire(100_000)
+        pool.release(first)
+        assert pool.free_bytes >= 100_000
+        assert pool.acquire(90_000) is first
+        assert pool.free_bytes == 0
+
+    def test_buffers_are_page_aligned_and_large_enough(self) -> None:
+        pool = BufferPool()
+        for length in (0, 1, 4096, 4097, 999_999, 5 * MIB):
+            buffer = pool.acquire(length)
+            assert length <= buffer.capacity_bytes <= max(4096, length * 1.13 + 4096)
+            assert buffer.view(length).nbytes == length
+
+    def test_a_small_read_does_not_take_a_large_buffer(self) -> None:
+        pool = BufferPool()
+        pool.release(pool.acquire(64 * MIB))
+        assert pool.acquire(2 * MIB).capacity_bytes < 3 * MIB
+
+    def test_idle_memory_is_limited_and_the_oldest_goes(self) -> None:
+        pool = BufferPool(max_free_bytes=3 * MIB)
+        buffers = [pool.acquire(MIB) for _ in range(5)]
+        for buffer in buffers:
+            pool.release(buffer)
+        assert pool.free_bytes <= 3 * MIB
+        assert pool.acquire(MIB) in buffers[2:]
+
+    def test_a_buffer_that_is_still_seen_is_not_lent_again(self) -> None:
+        pool = BufferPool()
+        buffer = pool.acquire(1000)
+        kept = buffer.view(1000)[10:20]
+        pool.release(buffer)
+        assert pool.free_bytes == 0
+        assert pool.acquire(1000) is not buffer
+        assert kept.nbytes == 10
+
+    def test_clear_gives_the_memory_back(self) -> None:
+        pool = BufferPool()
+        pool.release(pool.acquire(MIB))
+        pool.clear()
+        assert pool.free_bytes == 0
+
+
+def test_an_array_made_from_a_loan_stays_intact(store: FileStore) -> None:
+    numpy = pytest.importorskip("numpy")
+    store.write("first", [memoryview(b"\x01" * 50_000)])
+    store.write("second", [memoryview(b"\x02" * 50_000)])
+    with store.read("first") as view:
+        array = numpy.frombuffer(view, dtype="u1")
+    for _ in range(3):
+        with store.read("second"):
+            pass
+    assert (array == 1).all()
