@@ -1,0 +1,106 @@
+"""Between cmind and the library: dictionaries on one side, exceptions on the other.
+
+Importing this makes ``import cm4storage`` mean the package beside this repository: in a checkout
+``src/cm4storage``, in a wheel the package that holds ``repo/``; never another installed copy.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_PACKAGE = "cm4storage"
+
+
+def _package_folder() -> Path:
+    for package in (_REPOSITORY / "src" / _PACKAGE, _REPOSITORY.parent):
+        if (package / "scripting" / "__init__.py").is_file():
+            return package
+    raise ImportError(f"the repository {_REPOSITORY} has no {_PACKAGE} library beside it")
+
+
+def _use_library_beside() -> None:
+    package = _package_folder()
+    loaded = sys.modules.get(_PACKAGE)
+    if loaded is not None and Path(str(loaded.__file__)).resolve().parent == package:
+        return
+    for name in [n for n in sys.modules if n == _PACKAGE or n.startswith(f"{_PACKAGE}.")]:
+        del sys.modules[name]
+    # Not by sys.path: site-packages in front of the standard library would shadow parts of it.
+    spec = importlib.util.spec_from_file_location(
+        _PACKAGE, package / "__init__.py", submodule_search_locations=[str(package)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot load {package}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[_PACKAGE] = module
+    spec.loader.exec_module(module)
+
+
+_use_library_beside()
+
+# The right library can be named only now.
+from cm4storage.core.errors import ExitCode, StorageBenchmarkError  # noqa: E402
+from cm4storage.scripting import actions, cache_actions  # noqa: E402
+from cm4storage.scripting.failures import Interrupted, RecipeFailure, exit_status  # noqa: E402
+
+__all__ = ["actions", "answer", "cache_actions", "surroundings"]
+
+
+def surroundings(cmind: Any) -> actions.Surroundings:
+    """Return what the library needs to know of this CM installation."""
+    repositories, home = [], ""
+    for repo in cmind.repos.lst:
+        repository = actions.Repository(str(repo.meta["alias"]), Path(repo.path_with_prefix))
+        repositories.append(repository)
+        if repository.folder.resolve() == _REPOSITORY:
+            home = repository.alias
+    local = Path(cmind.repos.full_path_to_repos) / cmind.cfg["local_repo_name"]
+    return actions.Surroundings(repositories, home, local)
+
+
+def answer(cmind: Any, given: dict[str, Any], action: Callable[[], dict[str, Any]]) -> Any:
+    """Call `action`; return its result, or the error that it raised, as cmind's dictionary."""
+    try:
+        result = {"return": 0, **action()}
+    except (StorageBenchmarkError, Interrupted, KeyboardInterrupt) as error:
+        result = {"return": exit_status(error), "error": _text(error, given)}
+    except Exception as error:  # noqa: BLE001 - a defect of ours: shown in full by -v
+        result = {"return": int(ExitCode.INTERNAL), "error": _crash_text(error, given)}
+    if given.get("j") or given.get("json"):
+        actions.print_json(result)
+    _show_error(cmind, given, result)
+    return actions.without_secrets(result) if given.get("out") == "json" else result
+
+
+def _text(error: BaseException, given: dict[str, Any]) -> str:
+    if not isinstance(error, StorageBenchmarkError):
+        return str(error) or "stopped by SIGINT"
+    details = error.details if isinstance(error, RecipeFailure) and given.get("v") else ""
+    return f"{error.render()}\n\n{details}".rstrip()
+
+
+def _crash_text(error: Exception, given: dict[str, Any]) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    details = f"\n{traceback.format_exc()}" if given.get("v") else "  to do: add -v for more"
+    return (
+        f"error: a defect of cm4storage: {type(error).__name__}: {error}\n"
+        f"  where: {last.filename}:{last.lineno}\n{details}"
+    )
+
+
+def _show_error(cmind: Any, given: dict[str, Any], result: dict[str, Any]) -> None:
+    """Print an error ourselves: cmind would wrap it in its own words."""
+    if result["return"] and given.get("out") in ("con", "json"):
+        sys.stdout.flush()
+        sys.stderr.write(f"{result['error']}\n")
+        sys.stderr.flush()
+        if given["out"] == "con":
+            cmind.output = "shown"

@@ -1,0 +1,408 @@
+"""A recipe's metadata file, checked once and held as frozen data.
+
+Only what the engine reads is typed here; keys that are unknown to it are left to other engines.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from cm4storage.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+METADATA_FILES = ("_cm.yaml", "_cm.json")
+INPUT_TYPES = ("string", "int", "float", "flag", "path", "file")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def nothing() -> Mapping[str, Any]:
+    """Return the empty mapping: the default of fields, for which it must not be mutable."""
+    return NOTHING
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """When a dependency takes part; None where the metadata says nothing.
+
+    Each maps a variable to the values of which one must match.
+    """
+
+    enable_all: Mapping[str, tuple[str, ...]] | None = None
+    enable_any: Mapping[str, tuple[str, ...]] | None = None
+    skip_all: Mapping[str, tuple[str, ...]] | None = None
+    skip_any: Mapping[str, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """One entry of a list of dependencies."""
+
+    tags: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    env: Mapping[str, Any] = field(default_factory=nothing)
+    conditions: Conditions = Conditions()
+    version: str = ""
+    version_min: str = ""
+    version_max: str = ""
+    inherit_variation_tags: bool = False
+    skip_inherit_variation_groups: tuple[str, ...] = ()
+    update_tags_from_env: tuple[str, ...] = ()
+    update_tags_from_env_with_prefix: Mapping[str, tuple[str, ...]] = field(default_factory=nothing)
+    force_env_keys: tuple[str, ...] = ()
+    reuse_version: bool = False
+    dynamic: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The keys that a recipe, a variation and a version have in common."""
+
+    default_env: Mapping[str, Any] = field(default_factory=nothing)
+    env: Mapping[str, Any] = field(default_factory=nothing)
+    const: Mapping[str, Any] = field(default_factory=nothing)
+    state: Mapping[str, Any] = field(default_factory=nothing)
+    input_mapping: Mapping[str, str] = field(default_factory=nothing)
+    deps: tuple[Dependency, ...] = ()
+    prehook_deps: tuple[Dependency, ...] = ()
+    posthook_deps: tuple[Dependency, ...] = ()
+    post_deps: tuple[Dependency, ...] = ()
+    add_deps: Mapping[str, Mapping[str, Any]] = field(default_factory=nothing)
+    add_deps_recursive: Mapping[str, Mapping[str, Any]] = field(default_factory=nothing)
+    new_env_keys: tuple[str, ...] = ()
+    new_state_keys: tuple[str, ...] = ()
+    default_version: str = ""
+    script_name: str = ""
+    declares_inputs: bool = False
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A variation: its place in a group, and the text of its layer."""
+
+    name: str
+    raw: Mapping[str, Any]
+    group: str = ""
+    is_group_default: bool = False
+    default_variations: Mapping[str, str] = field(default_factory=nothing)
+    base: tuple[str, ...] = ()
+    alias: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a recipe says about one of its inputs."""
+
+    name: str
+    description: str = ""
+    default: Any = None
+    type: str = ""
+    choices: tuple[str, ...] = ()
+    is_secret: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as its metadata describes it."""
+
+    alias: str
+    uid: str
+    folder: Path
+    repository: str
+    tags: tuple[str, ...]
+    name: str
+    layer: Layer
+    variations: Mapping[str, Variation] = field(repr=False)
+    versions: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    inputs: Mapping[str, InputSpec] = field(repr=False)
+    raw: Mapping[str, Any] = field(repr=False)
+    default_variation: str = ""
+    valid_variation_combinations: tuple[tuple[str, ...], ...] = ()
+    invalid_variation_combinations: tuple[tuple[str, ...], ...] = ()
+    local_env_keys: tuple[str, ...] = ()
+    volatile_env_keys: tuple[str, ...] = ()
+    is_cached: bool = False
+    runs_once: bool = False
+    keeps_across_versions: bool = False
+
+    @property
+    def metadata_file(self) -> Path:
+        """The file to name in errors."""
+        return next(
+            (self.folder / name for name in METADATA_FILES if (self.folder / name).exists()),
+            self.folder / METADATA_FILES[0],
+        )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A mapping of the metadata file, with the place that errors name."""
+
+    file: Path
+    place: str
+    raw: Mapping[str, Any]
+
+    def wrong(self, key: str, rule: str) -> UserError:
+        """Return the error for the value of `key`."""
+        place = f"{self.place}.{key}" if self.place else key
+        return UserError(f"{place}: {rule}, not {self.raw.get(key)!r}", where=str(self.file))
+
+    def text(self, key: str) -> str:
+        """Return a scalar as text; "" when it is missing."""
+        value = self.raw.get(key)
+        if isinstance(value, (dict, list)):
+            raise self.wrong(key, "must be a single value")
+        return "" if value is None else str(value)
+
+    def flag(self, key: str) -> bool:
+        """Return a boolean; CM's yes and no in quotes are accepted."""
+        value = self.raw.get(key)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        if str(value).lower() in ("yes", "true", "on", "no", "false", "off", ""):
+            return str(value).lower() in ("yes", "true", "on")
+        raise self.wrong(key, "must be true or false")
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        """Return a mapping; an empty one when it is missing."""
+        value = self.raw.get(key)
+        if value is None:
+            return NOTHING
+        if not isinstance(value, dict):
+            raise self.wrong(key, "must be a mapping")
+        return {str(name): item for name, item in value.items()}
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts; one text stands for a list of one."""
+        value = self.raw.get(key)
+        if value is None:
+            return ()
+        if isinstance(value, (str, int, float)):
+            return tuple(part.strip() for part in str(value).split(",") if part.strip())
+        if not isinstance(value, list):
+            raise self.wrong(key, "must be a list")
+        if any(isinstance(item, bool) for item in value):
+            raise self.wrong(key, "must hold texts (quote yes, no, on and off)")
+        return tuple(str(item) for item in value)
+
+    def text_lists(self, key: str) -> Mapping[str, tuple[str, ...]] | None:
+        """Return a mapping of lists of texts; None when it is missing."""
+        if self.raw.get(key) is None:
+            return None
+        inner = _Part(self.file, f"{self.place}.{key}", self.mapping(key))
+        return {name: inner._values(name) for name in inner.raw}
+
+    def _values(self, key: str) -> tuple[str, ...]:
+        value = self.raw[key]
+        items = value if isinstance(value, list) else [value]
+        return tuple(str(item) for item in items)
+
+    def mappings(self, key: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return a mapping of mappings."""
+        inner = _Part(self.file, f"{self.place}.{key}".lstrip("."), self.mapping(key))
+        return {name: inner.mapping(name) for name in inner.raw}
+
+    def parts(self, key: str) -> list[_Part]:
+        """Return a list of mappings as parts."""
+        value = self.raw.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.wrong(key, "must be a list of mappings")
+        place = f"{self.place}.{key}".lstrip(".")
+        return [_Part(self.file, f"{place}[{n}]", item) for n, item in enumerate(value)]
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Return the metadata of the artifact in `folder`; ``_cm.json`` refines ``_cm.yaml``.
+
+    Raises
+    ------
+    UserError
+        If a file is no valid YAML or JSON, or holds no mapping.
+    """
+    merged: dict[str, Any] = {}
+    for name in METADATA_FILES:
+        path = folder / name
+        if path.exists():
+            merged.update(_parsed(path, file_stamp(path)))
+    return merged
+
+
+def file_stamp(path: Path | str) -> tuple[int, ...]:
+    """Return what changes whenever a file is edited, even within one tick or with its old time."""
+    status = os.stat(path)  # noqa: PTH116 - called for thousands of files
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+@functools.lru_cache(maxsize=8192)
+def _parsed(path: Path, stamp: tuple[int, ...]) -> Mapping[str, Any]:  # noqa: ARG001 - for the memo
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"cannot read the metadata file {path.name}", where=str(path), meaning=str(error)
+        ) from error
+    if not isinstance(value, dict):
+        raise UserError("a metadata file must hold a mapping", where=str(path))
+    return value
+
+
+def parse_recipe(folder: Path, repository: str) -> Recipe:
+    """Return the recipe in `folder`.
+
+    Raises
+    ------
+    UserError
+        If the metadata is malformed; names file, key and rule.
+    """
+    part = _Part(folder / METADATA_FILES[0], "", read_metadata(folder))
+    return Recipe(
+        alias=part.text("alias") or folder.name,
+        uid=part.text("uid"),
+        folder=folder,
+        repository=repository,
+        tags=part.texts("tags"),
+        name=part.text("name"),
+        layer=_layer(part),
+        variations=_variations(part),
+        versions=part.mappings("versions"),
+        inputs=_inputs(part),
+        raw=part.raw,
+        default_variation=part.text("default_variation").removeprefix("_"),
+        valid_variation_combinations=_combinations(part, "valid_variation_combinations"),
+        invalid_variation_combinations=_combinations(part, "invalid_variation_combinations"),
+        local_env_keys=part.texts("local_env_keys"),
+        volatile_env_keys=part.texts("volatile_env_keys"),
+        is_cached=part.flag("cache"),
+        runs_once=part.flag("run_once"),
+        keeps_across_versions=part.flag("keep_across_versions"),
+    )
+
+
+def parse_layer(recipe: Recipe, place: str, raw: Mapping[str, Any]) -> Layer:
+    """Return the layer of a variation or version of `recipe`."""
+    return _layer(_Part(recipe.metadata_file, place, raw))
+
+
+def parse_dependency(recipe: Recipe, place: str, raw: Mapping[str, Any]) -> Dependency:
+    """Return the dependency that `raw` describes."""
+    return _dependency(_Part(recipe.metadata_file, place, raw))
+
+
+def fill_in(value: Any, suffix: str) -> Any:
+    """Return `value` with every ``#`` in its texts replaced: a dynamic variation's layer."""
+    if isinstance(value, str):
+        return value.replace("#", suffix)
+    if isinstance(value, list):
+        return [fill_in(item, suffix) for item in value]
+    if isinstance(value, dict):
+        return {name: fill_in(item, suffix) for name, item in value.items()}
+    return value
+
+
+def _layer(part: _Part) -> Layer:
+    return Layer(
+        default_env=part.mapping("default_env"),
+        env=part.mapping("env"),
+        const=part.mapping("const"),
+        state=part.mapping("state"),
+        input_mapping={name: str(key) for name, key in part.mapping("input_mapping").items()},
+        deps=tuple(map(_dependency, part.parts("deps"))),
+        prehook_deps=tuple(map(_dependency, part.parts("prehook_deps"))),
+        posthook_deps=tuple(map(_dependency, part.parts("posthook_deps"))),
+        post_deps=tuple(map(_dependency, part.parts("post_deps"))),
+        add_deps={**part.mappings("add_deps"), **part.mappings("ad")},
+        add_deps_recursive={**part.mappings("add_deps_recursive"), **part.mappings("adr")},
+        new_env_keys=part.texts("new_env_keys"),
+        new_state_keys=part.texts("new_state_keys"),
+        default_version=part.text("default_version"),
+        script_name=part.text("script_name"),
+        declares_inputs="input_mapping" in part.raw or "default_env" in part.raw,
+    )
+
+
+def _dependency(part: _Part) -> Dependency:
+    return Dependency(
+        tags=part.texts("tags"),
+        names=part.texts("names"),
+        env=part.mapping("env"),
+        conditions=Conditions(
+            enable_all=part.text_lists("enable_if_env"),
+            enable_any=part.text_lists("enable_if_any_env"),
+            skip_all=part.text_lists("skip_if_env"),
+            skip_any=part.text_lists("skip_if_any_env"),
+        ),
+        version=part.text("version"),
+        version_min=part.text("version_min"),
+        version_max=part.text("version_max"),
+        inherit_variation_tags=part.flag("inherit_variation_tags"),
+        skip_inherit_variation_groups=part.texts("skip_inherit_variation_groups"),
+        update_tags_from_env=part.texts("update_tags_from_env"),
+        update_tags_from_env_with_prefix=part.text_lists("update_tags_from_env_with_prefix")
+        or NOTHING,
+        force_env_keys=part.texts("force_env_keys"),
+        reuse_version=part.flag("reuse_version"),
+        dynamic=part.flag("dynamic"),
+    )
+
+
+def _variations(part: _Part) -> Mapping[str, Variation]:
+    found = {}
+    for name, raw in part.mappings("variations").items():
+        inner = _Part(part.file, f"variations.{name}", raw)
+        found[name] = Variation(
+            name=name,
+            raw=raw,
+            group=inner.text("group"),
+            is_group_default=inner.flag("default"),
+            default_variations={
+                group: str(choice).removeprefix("_")
+                for group, choice in inner.mapping("default_variations").items()
+            },
+            base=tuple(base.removeprefix("_") for base in inner.texts("base")),
+            alias=inner.text("alias").removeprefix("_"),
+            description=inner.text("desc") or inner.text("description"),
+        )
+    return found
+
+
+def _inputs(part: _Part) -> Mapping[str, InputSpec]:
+    found = {}
+    for name, raw in part.mapping("input_description").items():
+        described = raw if isinstance(raw, dict) else {"desc": raw}
+        inner = _Part(part.file, f"input_description.{name}", described)
+        kind = inner.text("type")
+        if kind and kind not in INPUT_TYPES:
+            raise inner.wrong("type", f"must be one of {', '.join(INPUT_TYPES)}")
+        found[name] = InputSpec(
+            name=name,
+            description=inner.text("desc"),
+            default=described.get("default"),
+            type=kind,
+            choices=inner.texts("choices"),
+            is_secret=inner.flag("secret"),
+        )
+    return found
+
+
+def _combinations(part: _Part, key: str) -> tuple[tuple[str, ...], ...]:
+    value = part.raw.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, list) for item in value):
+        raise part.wrong(key, "must be a list of lists of variations")
+    return tuple(tuple(str(name).removeprefix("_") for name in item) for item in value)

@@ -1,0 +1,316 @@
+"""From a recipe and a call to what exactly is to be run: metadata layers applied in CM's order."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cm4storage.core.errors import UsageError
+from cm4storage.scripting.conditions import takes_part
+from cm4storage.scripting.environment import (
+    LOCAL_ENV_KEYS,
+    fill,
+    is_unresolved,
+    matches_any,
+    merge,
+    substitute,
+)
+from cm4storage.scripting.inputs import map_inputs, specs_by_variable
+from cm4storage.scripting.metadata import (
+    Dependency,
+    InputSpec,
+    Layer,
+    Recipe,
+    nothing,
+    parse_dependency,
+    parse_layer,
+)
+from cm4storage.scripting.query import Query
+from cm4storage.scripting.request import Versions
+from cm4storage.scripting.variations import resolve_variations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request for one recipe, by a user or by the recipe that depends on it."""
+
+    query: Query
+    env: Mapping[str, Any] = field(default_factory=nothing)
+    state: Mapping[str, Any] = field(default_factory=nothing)
+    const: Mapping[str, Any] = field(default_factory=nothing)
+    inputs: Mapping[str, Any] = field(default_factory=nothing)
+    add_deps: Mapping[str, Mapping[str, Any]] = field(default_factory=nothing)
+    add_deps_recursive: Mapping[str, Mapping[str, Any]] = field(default_factory=nothing)
+    versions: Versions = field(default_factory=Versions)
+    chain: tuple[str, ...] = ()
+    repository: str = ""
+
+    @property
+    def is_top(self) -> bool:
+        """Whether the user made this call."""
+        return not self.chain
+
+
+@dataclass
+class Prepared:
+    """A recipe about to run. `env` and `state` change while its phases run."""
+
+    call: Call
+    recipe: Recipe
+    variations: tuple[str, ...]
+    env: dict[str, Any]
+    state: dict[str, Any]
+    const: dict[str, Any]
+    inputs: Mapping[str, Any]
+    dependencies: dict[str, list[Dependency]]
+    add_deps_recursive: Mapping[str, Mapping[str, Any]]
+    version: str
+    declared: frozenset[str] | None
+    specs: Mapping[str, InputSpec]
+    mapping: Mapping[str, str]
+    defaults: Mapping[str, Any]
+    new_env_keys: tuple[str, ...]
+    new_state_keys: tuple[str, ...]
+    script_name: str
+    incoming: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The recipes from the top to this one."""
+        return (*self.call.chain, self.recipe.alias)
+
+    @property
+    def local_keys(self) -> tuple[str, ...]:
+        """The variables that stay with this recipe."""
+        return (*LOCAL_ENV_KEYS, *self.recipe.local_env_keys)
+
+    def tags(self) -> tuple[str, ...]:
+        """Return the recipe's tags and its variations, as CM writes them."""
+        return (*self.recipe.tags, *(f"_{name}" for name in self.variations))
+
+
+def prepare(recipe: Recipe, call: Call, caller_folder: Path) -> Prepared:
+    """Apply a recipe's metadata to a call.
+
+    Precedence, low to high: default_env, what the call brings, env of the recipe, of its
+    variations, of its version; mapped inputs and constants.
+    """
+    resolved = resolve_variations(recipe, call.query.variations, call.query.without_variations)
+    version = _version(recipe, call, resolved.layers)
+    layers = [recipe.layer, *resolved.layers, *_version_layer(recipe, version)]
+    mapping = {name: key for layer in layers for name, key in layer.input_mapping.items()}
+    mapped = map_inputs(recipe, mapping, call.inputs, caller_folder)
+    const = {**call.const, **mapped.env}
+    env, state = copy.deepcopy(dict(call.env)), copy.deepcopy(dict(call.state))
+    for layer in layers:
+        _apply(layer, env, state, const)
+    _set_versions(env, version, call.versions)
+    substitute(env)
+    return Prepared(
+        call=call,
+        recipe=recipe,
+        variations=resolved.names,
+        env=env,
+        state=state,
+        const=const,
+        inputs=mapped.left,
+        **_dependencies(recipe, call, layers, env),
+        version=version,
+        declared=_declared(layers),
+        specs=specs_by_variable(recipe, mapping),
+        mapping=mapping,
+        defaults={key: value for layer in layers for key, value in layer.default_env.items()},
+        new_env_keys=tuple(key for layer in layers for key in layer.new_env_keys),
+        new_state_keys=tuple(key for layer in layers for key in layer.new_state_keys),
+        script_name=next((x.script_name for x in reversed(layers) if x.script_name), "run"),
+        incoming=copy.deepcopy(env),
+    )
+
+
+def dependency_call(prepared: Prepared, dependency: Dependency) -> Call:
+    """Return the call that a recipe makes for one of its dependencies."""
+    env = {
+        name: value
+        for name, value in prepared.env.items()
+        if matches_any(name, dependency.force_env_keys)
+        or (dependency.reuse_version and name.startswith("CM_VERSION"))
+        or not (matches_any(name, prepared.local_keys) or is_unresolved(value))
+    }
+    own = copy.deepcopy(dict(dependency.env))
+    substitute(own, prepared.env)
+    merge(env, own)
+    return Call(
+        query=_dependency_query(prepared, dependency, own),
+        env=env,
+        state=prepared.state,
+        const={name: prepared.env.get(name, value) for name, value in prepared.const.items()},
+        inputs=prepared.inputs,
+        add_deps_recursive=prepared.add_deps_recursive,
+        versions=Versions(dependency.version, dependency.version_min, dependency.version_max),
+        chain=prepared.chain,
+        repository=prepared.recipe.repository,
+    )
+
+
+def _dependency_query(prepared: Prepared, dependency: Dependency, own: Mapping[str, Any]) -> Query:
+    env = prepared.env
+    tags = [fill(tag, env, must_be_known=True) for tag in dependency.tags]
+    for prefix, keys in dependency.update_tags_from_env_with_prefix.items():
+        values = (str(own.get(key) or env.get(key, "")).strip() for key in keys)
+        tags += [f"{prefix}{value}" for value in values if value]
+    for key in dependency.update_tags_from_env:
+        tags += [tag.strip() for tag in str(env.get(key, "")).split(",")]
+    if dependency.inherit_variation_tags:
+        tags += _inherited(prepared, dependency.skip_inherit_variation_groups)
+    query = Query.parse(tags)
+    kept = tuple(name for name in query.variations if name not in query.without_variations)
+    return replace(query, variations=kept)
+
+
+def _inherited(prepared: Prepared, skipped_groups: Iterable[str]) -> list[str]:
+    declared = prepared.recipe.variations
+    skipped = {v.name for v in declared.values() if v.group and v.group in skipped_groups}
+    return [
+        f"_{name}"
+        for name in prepared.variations
+        if name not in skipped and f"{name.partition('.')[0]}.#" not in skipped
+    ]
+
+
+def _apply(layer: Layer, env: dict[str, Any], state: dict[str, Any], const: dict[str, Any]) -> None:
+    for name, value in layer.default_env.items():
+        env.setdefault(name, copy.deepcopy(value))
+    env.update(copy.deepcopy(dict(layer.env)))
+    for name, value in layer.const.items():
+        const.setdefault(name, value)
+    env.update(const)
+    merge(state, copy.deepcopy(dict(layer.state)))
+
+
+def _declared(layers: Iterable[Layer]) -> frozenset[str] | None:
+    """Return the variables that stand in the key; None where the recipe declares no inputs."""
+    listed = list(layers)
+    if not any(layer.declares_inputs for layer in listed):
+        return None
+    return frozenset(
+        key
+        for layer in listed
+        for key in (*layer.default_env, *layer.env, *layer.input_mapping.values())
+    )
+
+
+def _version(recipe: Recipe, call: Call, variation_layers: Iterable[Layer]) -> str:
+    asked = call.versions.exact or str(call.env.get("CM_VERSION", ""))
+    if asked:
+        return asked
+    layers = [recipe.layer, *variation_layers]
+    return next((x.default_version for x in reversed(layers) if x.default_version), "")
+
+
+def _version_layer(recipe: Recipe, version: str) -> list[Layer]:
+    if version not in recipe.versions:
+        return []
+    return [parse_layer(recipe, f"versions.{version}", recipe.versions[version])]
+
+
+def _set_versions(env: dict[str, Any], version: str, versions: Versions) -> None:
+    for key, value in (
+        ("CM_VERSION", version),
+        ("CM_VERSION_MIN", versions.least),
+        ("CM_VERSION_MAX", versions.most),
+    ):
+        if value:
+            env[key] = value
+
+
+def _dependencies(
+    recipe: Recipe, call: Call, layers: Iterable[Layer], env: Mapping[str, Any]
+) -> dict[str, Any]:
+    listed = list(layers)
+    recursive: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for layer in listed:
+        _merge_updates(recursive, layer.add_deps_recursive)
+        _merge_updates(own, layer.add_deps)
+    _merge_updates(recursive, call.add_deps_recursive)
+    _merge_updates(own, call.add_deps)
+    found = {phase: _joined([getattr(layer, phase) for layer in listed]) for phase in PHASES}
+    _refuse_unknown_names(recipe, call, found)
+    for updates in (recursive, own):
+        found = {
+            phase: [_updated(recipe, dep, updates, env) for dep in deps]
+            for phase, deps in found.items()
+        }
+    return {"dependencies": found, "add_deps_recursive": recursive}
+
+
+def _joined(lists: Iterable[tuple[Dependency, ...]]) -> list[Dependency]:
+    """Join the lists of layers; a dependency replaces an earlier layer's of its names or tags."""
+    joined: list[Dependency] = []
+    for deps in lists:
+        from_earlier_layers = len(joined)
+        for dependency in deps:
+            for place in range(from_earlier_layers):
+                if _is_same(joined[place], dependency):
+                    joined[place] = dependency
+                    break
+            else:
+                joined.append(dependency)
+    return joined
+
+
+def _is_same(earlier: Dependency, later: Dependency) -> bool:
+    if later.names:
+        return set(later.names) == set(earlier.names)
+    return set(later.tags) == set(earlier.tags)
+
+
+def _merge_updates(target: dict[str, Any], updates: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, update in updates.items():
+        present = target.setdefault(name, {})
+        tags = [tag for tag in (present.get("tags"), update.get("tags")) if tag]
+        merge(present, copy.deepcopy(dict(update)))
+        if tags:
+            present["tags"] = ",".join(map(str, tags))
+
+
+def _updated(
+    recipe: Recipe, dependency: Dependency, updates: Mapping[str, Any], env: Mapping[str, Any]
+) -> Dependency:
+    """Return a dependency with what ``add_deps`` says under one of its names."""
+    for name in dependency.names:
+        if name not in updates:
+            continue
+        update = parse_dependency(recipe, f"add_deps.{name}", updates[name])
+        if not takes_part(update.conditions, env):
+            continue
+        new_tags = [tag for tag in update.tags if tag not in dependency.tags]
+        dependency = replace(
+            dependency,
+            tags=(*dependency.tags, *new_tags),
+            env={**dependency.env, **update.env},
+            version=update.version or dependency.version,
+            version_min=update.version_min or dependency.version_min,
+            version_max=update.version_max or dependency.version_max,
+        )
+    return dependency
+
+
+def _refuse_unknown_names(
+    recipe: Recipe, call: Call, dependencies: Mapping[str, list[Dependency]]
+) -> None:
+    known = {name for deps in dependencies.values() for dep in deps for name in dep.names}
+    for name in call.add_deps:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise UsageError(
+                f"--ad.{name}: {recipe.alias} has no dependency of that name",
+                advice=f"it has: {listed}",
+            )

@@ -1,0 +1,165 @@
+"""run.sh: started so that nothing in the environment is executed and nothing outlives the run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.scripting.failures import Interrupted, shell_status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cm4storage.core.lifeline import Lifeline
+    from cm4storage.scripting.signals import SignalGuard
+
+GRACE_S = 10.0
+"""How long a process may take to end after it was asked to."""
+
+# The environment comes from the parent process, never from text that a shell reads. The watcher
+# kills the process group when the engine has died, which closes its end of the pipe. run.sh gets a
+# subshell, so that a plain `wait` in it does not wait for the watcher, and an `exit` in it leaves
+# the outer shell to end and reap the watcher. The traps make bash end after the running command
+# when the group gets a signal, instead of going on with the next line.
+_WRAPPER = """\
+( trap '' INT TERM HUP
+  exec >/dev/null 2>&1
+  IFS= read -r -u {descriptor} never_comes || kill -KILL 0 ) &
+_cm_watcher=$!
+exec {descriptor}<&-
+trap 'exec >/dev/null 2>&1; kill -KILL "$_cm_watcher"; wait "$_cm_watcher"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+( unset _cm_watcher
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  trap 'exit 129' HUP
+  . {script} )
+"""
+
+
+def run_script(
+    script: Path,
+    wrapper: Path,
+    environment: Mapping[str, str],
+    lifeline: Lifeline,
+    guard: SignalGuard,
+    *,
+    stdout_to_stderr: bool = False,
+) -> int:
+    """Source `script` in bash and return its exit code as a shell shows it.
+
+    Parameters
+    ----------
+    wrapper : Path
+        The file to write for bash; the script runs in its folder.
+
+    Raises
+    ------
+    Interrupted
+        If a signal came; by then the script and its children have ended.
+    UserError
+        If there is no bash, or the environment is too large for a process.
+    """
+    bash = shutil.which("bash", path=environment.get("PATH"))
+    if bash is None:
+        raise UserError("bash is not installed", where=str(script), advice="apt install bash")
+    watched, held = os.pipe()
+    try:
+        text = _WRAPPER.format(descriptor=watched, script=shlex.quote(str(script)))
+        wrapper.write_bytes(os.fsencode(text))
+        process = _start(
+            [bash, str(wrapper)],
+            wrapper.parent,
+            environment,
+            lifeline,
+            watched,
+            stdout_to_stderr=stdout_to_stderr,
+        )
+        try:
+            with guard.interruptible():
+                process.wait()
+        except Interrupted as interrupted:
+            _stop(process, interrupted.signum, guard)
+            raise
+        return shell_status(process.returncode)
+    finally:
+        os.close(watched)
+        os.close(held)  # if bash was killed, its watcher now ends what is left
+
+
+def _start(
+    command: list[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    lifeline: Lifeline,
+    watched: int,
+    *,
+    stdout_to_stderr: bool,
+) -> subprocess.Popen[bytes]:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**environment, **lifeline.environment()},
+            stdin=None if sys.stdin is not None and sys.stdin.isatty() else subprocess.DEVNULL,
+            stdout=2 if stdout_to_stderr else None,
+            pass_fds=(lifeline.child_descriptor, watched),
+            start_new_session=True,  # a process group of its own, to be ended as a whole
+        )
+    except OSError as error:
+        too_large = "Argument list too long" in str(error)
+        cause = "the environment is too large for a process" if too_large else str(error)
+        kind = UserError if too_large else StorageFault
+        raise kind("cannot start a process", where=shlex.join(command), meaning=cause) from error
+
+
+def _stop(process: subprocess.Popen[bytes], signum: int, guard: SignalGuard) -> None:
+    """Forward the signal to the whole group; kill what is left after `GRACE_S` seconds.
+
+    A second signal from an impatient user ends the grace at once.
+    """
+    deadline_s = time.monotonic() + GRACE_S
+    _signal_group(process.pid, signum)
+    signals_seen = guard.count
+    while time.monotonic() < deadline_s and guard.count == signals_seen:
+        if process.poll() is not None and not _group_runs(process.pid):
+            return
+        time.sleep(0.01)
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(group: int, signum: int) -> bool:
+    try:
+        os.killpg(group, signum)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _group_runs(group: int) -> bool:
+    """Tell whether a process of the group is left that is not merely waiting to be reaped."""
+    if not _signal_group(group, 0):
+        return False
+    if not Path("/proc/self/stat").exists():
+        return True
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError):
+            # The fields after the name in parentheses: state, parent, group.
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if fields[2] == str(group) and fields[0] not in "ZX":
+                return True
+    return False
