@@ -118,6 +118,42 @@ def test_a_release_finds_data_again_that_it_must_keep(recipes: Recipes, library:
         library.run("get,data", size="2")
 
 
+@pytest.mark.parametrize("how", ["damaged", "moved", "no state", "a new one", "a failing run"])
+def test_data_that_must_be_kept_survive(recipes: Recipes, library: Library, how: str) -> None:
+    """What a user generated for hours is not wiped because a small file beside it is odd."""
+    metadata = {**CACHED, "keep_across_versions": True}
+    folder = recipes.add("get-data", metadata, hooks=WRITE)
+    library.run("get,data")
+    state = next(library.surroundings.cache.folder.glob("*/cm-cached-state.json"))
+    data = state.with_name("data.bin")
+    data.write_text("generated for hours")
+    if how == "damaged":
+        state.write_text("{")
+    elif how == "moved":
+        state.write_text(state.read_text().replace('"made_in": "/', '"made_in": "/elsewhere/'))
+    elif how == "no state":
+        state.unlink()
+    elif how == "a failing run":
+        state.unlink()
+        (folder / "customize.py").write_text("def preprocess(i):\n    raise RuntimeError\n")
+        with pytest.raises(Exception, match="RuntimeError"):
+            library.run("get,data")
+        recipes.add("get-data", metadata, hooks=WRITE)
+    asked = {"new": True} if how == "a new one" else {}
+    assert is_new(library.decision("get,data", **asked))
+    assert data.read_text() == "generated for hours"
+    assert not is_new(library.decision("get,data"))
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_hit_says_what_is_the_same(library: Library) -> None:
+    library.run("get,data")
+    entry = library.entries()[0]
+    decision = library.decision("get,data")
+    uid = entry["key"][:16]
+    assert decision == f"hit: {uid} of {entry['created']}, the same in code and inputs"
+
+
 @pytest.mark.usefixtures("cached")
 def test_a_file_counts_by_content_and_name_not_by_folder(library: Library, tmp_path: Path) -> None:
     for name in ("a", "b"):

@@ -123,6 +123,20 @@ class CacheStore:
             raise self._refused(error) from error
         return folder
 
+    def reopen(self, key: str) -> Path:
+        """Return the folder of the entry of `key` with what is in it, but without its state file.
+
+        Call it under the lock. For entries that hold a user's data, which nothing but a request
+        to remove them may remove.
+        """
+        folder = self.entry_folder(key)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / STATE_FILE).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._refused(error) from error
+        return folder
+
     def commit(self, entry: Entry) -> None:
         """Make an entry visible; the description for CM's own tools follows."""
         write_json_atomically(entry.folder / STATE_FILE, _to_json(entry))

@@ -205,20 +205,30 @@ class Engine:
         return None, f"miss: {explain_miss(key.parts, key.details, known)}"
 
     def _hit(self, prepared: Prepared, key: Key, entry: Entry) -> Outcome:
-        self._say(prepared, f"hit: {entry.uid}")
+        same = "variations and inputs" if prepared.recipe.keeps_across_versions else "code and inputs"
+        self._say(prepared, f"hit: {entry.uid} of {entry.created}, the same in {same}")
         identity = Identity(prepared.recipe.alias, key.digest, key.details)
         return Outcome(entry.new_env, entry.new_state, identity)
 
     def _build(self, prepared: Prepared, key: Key, reason: str) -> Outcome:
         self._say(prepared, reason)
-        folder = self._cache.begin(key.digest)
-        try:
+        with self._entry_folder(prepared, key) as folder:
             outputs = self._run_phases(prepared, folder)
             self._commit(prepared, key, folder, outputs)
+        return Outcome(*outputs, Identity(prepared.recipe.alias, key.digest, key.details))
+
+    @contextlib.contextmanager
+    def _entry_folder(self, prepared: Prepared, key: Key) -> Iterator[Path]:
+        """Lend the folder to build an entry in; what failed goes, but never a user's data."""
+        if prepared.recipe.keeps_across_versions:
+            yield self._cache.reopen(key.digest)
+            return
+        folder = self._cache.begin(key.digest)
+        try:
+            yield folder
         except BaseException:
             self._cache.discard(folder)
             raise
-        return Outcome(*outputs, Identity(prepared.recipe.alias, key.digest, key.details))
 
     def _commit(self, prepared: Prepared, key: Key, folder: Path, outputs: _Outputs) -> None:
         volatile = tuple(self._session.fingerprints.volatile)
