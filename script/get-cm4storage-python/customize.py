@@ -1,5 +1,6 @@
 """Choose the interpreter that runs cm4storage: this one if it can, else one in the CM cache."""
 
+import hashlib
 import re
 import sys
 from importlib import metadata
@@ -11,21 +12,23 @@ HERE = Path(__file__).resolve().parent
 def preprocess(i):
     """Find the library beside this recipe, and ask for a virtual environment where it is needed."""
     env = i["env"]
+    source = HERE.parents[1] / "src"
+    package = source / "cm4storage" if source.is_dir() else HERE.parents[2]
+    env["MLPERF_STORAGE_LIBRARY_DIGEST"] = _digest(package)
+    env["MLPERF_STORAGE_LAUNCHER"] = str(HERE / "launch.sh")
+    env["MLPERF_STORAGE_PYTHONPATH"] = str(source) if source.is_dir() else ""
     extras = env.get("MLPERF_STORAGE_EXTRA_REQUIREMENTS", "").split()
     if not extras and Path(env.get("MLPERF_STORAGE_PYTHON", "")).is_file():
-        return {"return": 0}  # one that this run has chosen already, with whatever extras
+        return {"return": 0}  # this run has chosen one already, with whatever extras
+    env["MLPERF_STORAGE_PYTHON"] = sys.executable
     requirements = [*env["MLPERF_STORAGE_REQUIREMENTS"].split(), *extras]
     missing = [requirement for requirement in requirements if not _is_met(requirement)]
-    env["MLPERF_STORAGE_LAUNCHER"] = str(HERE / "launch.sh")
-    env["MLPERF_STORAGE_PYTHON"] = sys.executable
-    source = HERE.parents[1] / "src"
-    env["MLPERF_STORAGE_PYTHONPATH"] = str(source) if source.is_dir() else ""
     if missing:
         print(f"this Python lacks {', '.join(missing)}: using one in the CM cache")
         env["MLPERF_STORAGE_NEEDS_VENV"] = "yes"
         env["MLPERF_STORAGE_VENV_BASE"] = sys.executable
         env["MLPERF_STORAGE_VENV_REQUIREMENTS"] = " ".join(requirements)
-        env["MLPERF_STORAGE_VENV_LIBRARY"] = "" if source.is_dir() else str(HERE.parents[2])
+        env["MLPERF_STORAGE_VENV_LIBRARY"] = "" if source.is_dir() else str(package)
     return {"return": 0}
 
 
@@ -37,6 +40,17 @@ def postprocess(i):
         return {"return": 1, "error": f"the interpreter {python} has gone; {advice}"}
     i["env"]["MLPERF_STORAGE_PYTHON"] = python
     return {"return": 0}
+
+
+def _digest(package):
+    """Return a digest of the library's code and data, the recipes of a wheel left out."""
+    hasher = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        name = path.relative_to(package)
+        if path.suffix in (".py", ".yaml") and name.parts[0] != "repo":
+            hasher.update(f"{name.as_posix()} {path.stat().st_size} ".encode())
+            hasher.update(path.read_bytes())
+    return hasher.hexdigest()[:16]
 
 
 def _is_met(requirement):

@@ -39,12 +39,12 @@ def processes_in(folder):
 class CmHome:
     """A ``CM_REPOS`` with this checkout registered, and a folder to call from."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, checkout: Path = CHECKOUT) -> None:
         self.repos = folder / "CM"
         self.work = folder / "work"
         self.work.mkdir(parents=True)
         subprocess.run(
-            [CM, "init", "repo", f"--path={CHECKOUT}"], env=self.env(), check=True,
+            [CM, "init", "repo", f"--path={checkout}"], env=self.env(), check=True,
             stdout=subprocess.DEVNULL, cwd=self.work,
         )  # fmt: skip
 
@@ -93,6 +93,23 @@ def cm_home(tmp_path_factory):
 def new_home(tmp_path):
     """Return an empty CM home."""
     return CmHome(tmp_path / "home")
+
+
+@pytest.fixture
+def copied_checkout(tmp_path):
+    """Return a copy of what cm needs of this checkout, to be edited."""
+    copy = tmp_path / "checkout"
+    copy.mkdir()
+    for name in ("script", "automation", "src"):
+        shutil.copytree(CHECKOUT / name, copy / name)
+    shutil.copy(CHECKOUT / "cmr.yaml", copy)
+    return copy
+
+
+@pytest.fixture
+def home_of(tmp_path):
+    """Return a function from a checkout to a CM home in which it is registered."""
+    return lambda checkout: CmHome(tmp_path / "home", checkout)
 
 
 @pytest.fixture

@@ -113,6 +113,29 @@ def test_the_printed_command_works_by_hand(cm_home, fast):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_new_release_of_the_library_is_no_stale_hit(home_of, copied_checkout):
+    home, tags = home_of(copied_checkout), "get,dlio,workload,_stock"
+    home.run(tags)
+    stock = copied_checkout / "src" / "cm4storage" / "workload" / "stock" / "unet3d_h100.yaml"
+    stock.write_text(stock.read_text().replace("batch_size: 7", "batch_size: 6"))
+    _, output = home.run(tags)
+    assert re.search(r"get-dlio-workload.* miss: .*MLPERF_STORAGE_LIBRARY_DIGEST changed", output)
+    assert "batch 6" in output
+    _, output = home.run(tags)
+    assert re.search(r"get-dlio-workload.* hit: ", output)
+
+
+def test_a_data_set_outlives_a_new_release_of_recipes_and_library(home_of, copied_checkout, fast):
+    home = home_of(copied_checkout)
+    home.run(MAIN, f"--params={fast}")
+    for path in (*copied_checkout.glob("script/*/*.py"), *copied_checkout.glob("src/*/*/*.py")):
+        path.write_text(path.read_text() + "# a new release\n")
+    code, output = home.run(MAIN, f"--params={fast}")
+    assert code == 0, output
+    assert "14 files verified by name and size" in output
+    assert "generating" not in output
+
+
 def test_json_output_is_clean(cm_home, fast):
     process = subprocess.run(
         [str(Path(sys.executable).with_name("cm")), "run", "script", f"--tags={MAIN}", "--quiet",

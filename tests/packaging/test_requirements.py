@@ -1,0 +1,29 @@
+"""The recipe that makes an environment asks for what the package asks for."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def of_package(extra):
+    """Return the package's requirements without an extra, or those of one extra."""
+    found = set()
+    for line in metadata.requires("cm4storage") or []:
+        requirement, _, marker = line.partition(";")
+        if (f'extra == "{extra}"' in marker.replace("'", '"')) if extra else not marker:
+            found.add(requirement.strip())
+    return found
+
+
+def test_the_recipe_asks_for_what_the_package_asks_for():
+    path = CHECKOUT / "script" / "get-cm4storage-python" / "_cm.yaml"
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    base = set(recipe["env"]["MLPERF_STORAGE_REQUIREMENTS"].split())
+    s3 = set(recipe["variations"]["s3"]["env"]["MLPERF_STORAGE_EXTRA_REQUIREMENTS"].split())
+    assert base == {line for line in of_package("") if not line.startswith("cmind")}
+    assert s3 == of_package("s3")
