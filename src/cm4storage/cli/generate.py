@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cm4storage.cli import options
-from cm4storage.core.units import format_bytes
+from cm4storage.core.units import format_bytes, format_count
 from cm4storage.dataset.preparation import prepare
 from cm4storage.workload import resolve
 
@@ -30,7 +30,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     if not prepared.generated:
         console.say(f"hit: {prepared.reason}")
     console.say(
-        f"data set {prepared.location.uri}: {manifest.files} files, "
+        f"data set {prepared.location.uri}: {format_count(manifest.files, 'file')}, "
         f"{format_bytes(manifest.total_bytes)}, content {manifest.content_digest}"
     )
     options.write_result(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cm4storage.core.units import format_bytes
+from cm4storage.core.units import format_bytes, format_count
 from cm4storage.workload import stock
 from cm4storage.workload.plan import Plan
 from cm4storage.workload.resolve import Request, Resolved, resolve
@@ -59,14 +59,16 @@ def describe(resolved: Resolved) -> str:
     """Return a few lines that say what a workload is."""
     workload = resolved.workload
     dataset, reader = workload.dataset, workload.reader
-    files = f"{dataset.num_files_train} {dataset.format} files"
+    files = format_count(dataset.num_files_train, f"{dataset.format} file")
+    samples = format_count(dataset.num_samples_per_file, "sample")
     size = format_bytes(Plan.of(workload).payload_bytes())
-    epochs = f"{workload.train.epochs} epochs of {workload.steps_per_epoch()} steps"
-    threads = f"batch {reader.batch_size}, {reader.read_threads} read threads"
+    epochs = format_count(workload.train.epochs, "epoch")
+    steps = format_count(workload.steps_per_epoch(), "step")
+    threads = f"batch {reader.batch_size}, {format_count(reader.read_threads, 'read thread')}"
     computation = f"{workload.computation_time.mean_s:g} s of computation a step"
     lines = [
         f"workload {workload.name} ({workload.scale} scale) from {resolved.source}",
-        f"  data set  {files} of {dataset.num_samples_per_file} samples, {size}",
-        f"  training  {epochs}, {threads}, {computation}",
+        f"  data set  {files} of {samples}, {size}",
+        f"  training  {epochs} of {steps}, {threads}, {computation}",
     ]
     return "\n".join(lines + [f"  note: {note}" for note in resolved.notes])

@@ -23,6 +23,15 @@ def format_bytes(size_bytes: float) -> str:
     return f"{value:.1f} {_BINARY_UNITS[-1]}"
 
 
+def format_count(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural where it is not 1.
+
+    >>> format_count(2, "step")
+    '2 steps'
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def format_seconds(duration_s: float) -> str:
     """Return a duration with a unit that suits its length.
 

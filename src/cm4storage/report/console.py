@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from cm4storage.core.progress import NoProgress, Progress
-from cm4storage.core.units import format_bytes, format_seconds
+from cm4storage.core.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -88,8 +88,7 @@ class _LineProgress:
 def _amount(value: float, unit: str) -> str:
     if unit == "B":
         return format_bytes(value)
-    plural = "" if value == 1 else "s"
-    return f"{value:,.0f} {unit}{plural}" if value >= 10 else f"{value:.3g} {unit}{plural}"
+    return format_count(round(value), unit) if value >= 10 else f"{value:.3g} {unit}s"
 
 
 class _BarProgress:
@@ -104,25 +103,9 @@ class _BarProgress:
         self._drawn = 0.0
 
     def start(self, what: str, total: int, unit: str) -> None:
-        from rich.console import Console as RichConsole
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            MofNCompleteColumn,
-            ProgressColumn,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-        from rich.progress import Progress as RichProgress
+        from cm4storage.report.bar import make_bar
 
-        columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
-        if unit == "B":
-            columns += [DownloadColumn(binary_units=True), TransferSpeedColumn()]
-        else:
-            columns += [MofNCompleteColumn(), TextColumn(f"{unit}s")]
-        columns.append(TimeRemainingColumn())
-        self._bar = RichProgress(*columns, console=RichConsole(file=self._stream))
+        self._bar = make_bar(self._stream, unit)
         self._task = self._bar.add_task(what, total=total)
         self._bar.start()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cm4storage.core.units import format_bytes, format_seconds
+from cm4storage.core.units import format_bytes, format_count, format_seconds
 
 _STAGE_NAMES = {"": "wait for a batch", "io_": "read", "decode_": "decode a sample"}
 
@@ -34,14 +34,19 @@ def _title(report: dict[str, Any]) -> str:
 
 
 def _figures(report: dict[str, Any]) -> list[str]:
-    epochs = report["epochs"]
+    steps = format_count(report["epochs"][0]["steps"], "step")
+    duration = format_seconds(report["total_execution_time_secs"])
+    amount = f"{format_bytes(report['total_bytes'])} in {_epochs(report)} of {steps}, {duration}"
     return [
         _row("accelerator utilization", _au(report)),
         _row("throughput", _measured(report, "throughput_{}samples_per_sec", "samples/s")),
         _row("read from storage", _measured(report, "read_{}mib_per_s", "MiB/s")),
-        _row("bytes read", f"{format_bytes(report['total_bytes'])} in {_epochs(report)} of "
-             f"{epochs[0]['steps']} steps, {format_seconds(report['total_execution_time_secs'])}"),
-    ]  # fmt: skip
+        _row("bytes read", amount),
+    ]
+
+
+def _epochs(report: dict[str, Any]) -> str:
+    return format_count(len(report["epochs"]), "epoch")
 
 
 def _row(label: str, value: str) -> str:
@@ -80,11 +85,6 @@ def _latencies(report: dict[str, Any]) -> list[str]:
         cells = [_milliseconds(report[f"{prefix}p{p}_latency_ms"]) for p in (50, 95, 99)]
         lines.append(f"  {name:<25} {' '.join(f'{cell:>10}' for cell in cells)}")
     return lines
-
-
-def _epochs(report: dict[str, Any]) -> str:
-    count = len(report["epochs"])
-    return f"{count} epoch{'' if count == 1 else 's'}"
 
 
 def _milliseconds(value: float | None) -> str:

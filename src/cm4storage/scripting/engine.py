@@ -205,7 +205,9 @@ class Engine:
         return None, f"miss: {explain_miss(key.parts, key.details, known)}"
 
     def _hit(self, prepared: Prepared, key: Key, entry: Entry) -> Outcome:
-        same = "variations and inputs" if prepared.recipe.keeps_across_versions else "code and inputs"
+        same = (
+            "variations and inputs" if prepared.recipe.keeps_across_versions else "code and inputs"
+        )
         self._say(prepared, f"hit: {entry.uid} of {entry.created}, the same in {same}")
         identity = Identity(prepared.recipe.alias, key.digest, key.details)
         return Outcome(entry.new_env, entry.new_state, identity)

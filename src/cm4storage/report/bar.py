@@ -1,0 +1,44 @@
+"""The progress bar on a terminal. Imports rich, and so is imported only when a bar is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from cm4storage.core.units import format_bytes
+
+if TYPE_CHECKING:
+    from rich.progress import Task
+
+REFRESHES_PER_S = 4
+"""Seldom enough that drawing is not seen in what is measured."""
+
+
+class _Rate(ProgressColumn):
+    """Bytes a second, in the binary units of the amount beside it."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, or nothing before it is known."""
+        return Text(f"{format_bytes(task.speed)}/s" if task.speed else "")
+
+
+def make_bar(stream: TextIO, unit: str) -> Progress:
+    """Return a bar for work in `unit`: amount, rate for bytes, and time left."""
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    if unit == "B":
+        columns += [DownloadColumn(binary_units=True), _Rate()]
+    else:
+        columns += [MofNCompleteColumn(), TextColumn(f"{unit}s")]
+    columns.append(TimeRemainingColumn())
+    return Progress(*columns, console=Console(file=stream), refresh_per_second=REFRESHES_PER_S)
