@@ -40,6 +40,12 @@ def test_overrides_win_over_the_quick_scale():
     assert (workload.dataset.num_files_train, workload.train.epochs) == (12, 4)
 
 
+def test_an_epoch_that_no_formula_measures_is_said_beforehand():
+    (note,) = (n for n in resolve.resolve(Request(params="dataset.num_files_train=12")).notes
+               if "no accelerator utilization" in n)  # fmt: skip
+    assert note.startswith("an epoch has 1 step, and the formulas leave 1 out")
+
+
 def test_seed_takes_the_place_of_the_yaml():
     assert resolve.resolve(Request(seed=7)).workload.train.seed == 7
 

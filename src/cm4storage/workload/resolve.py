@@ -12,7 +12,7 @@ from cm4storage.core.files import write_json_atomically
 from cm4storage.workload import schema, stock
 from cm4storage.workload.model import Scale, Workload, default_settings
 from cm4storage.workload.reading import Settings, parse_overrides, read_file, read_text
-from cm4storage.workload.rules import check
+from cm4storage.workload.rules import check, remarks
 from cm4storage.workload.scaling import quick_settings
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def resolve(request: Request) -> Resolved:
     settings |= changed
     workload = Workload.from_settings(settings, accelerator=accelerator, scale=request.scale)
     check(workload, source)
+    notes += remarks(workload)
     plain = workload.settings()
     return Resolved(workload, source, {path: plain[path] for path in changed}, tuple(notes))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.units import format_count
 
 if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
@@ -22,6 +23,18 @@ def check(workload: Workload, source: str) -> None:
     """
     for rule in (_format, _trains, _has_a_step, _names, _record_fits):
         rule(workload, source)
+
+
+def remarks(workload: Workload) -> list[str]:
+    """Return what a user should know of a workload that can run."""
+    output, steps = workload.output, workload.steps_per_epoch()
+    left_out = output.exclude_start_steps + output.exclude_end_steps
+    if steps > left_out:
+        return []
+    return [
+        f"an epoch has {format_count(steps, 'step')}, and the formulas leave {left_out} out: "
+        "no accelerator utilization and no throughput"
+    ]
 
 
 def _format(workload: Workload, source: str) -> None:
