@@ -127,10 +127,36 @@ def test_reports_are_the_same_when_made_again(cm4storage, run_folder, tmp_path):
 def test_quick_scale_is_marked_in_every_output(cm4storage, run_folder, tmp_path):
     folder = tmp_path / run_folder()
     done = cm4storage("report", folder)
-    assert "quick scale: not comparable" in done.stdout
-    assert "quick" in (folder / "report.csv").read_text()
-    assert json.loads((folder / "report.json").read_text())["scale"] == "quick"
-    assert json.loads((folder / "run.json").read_text())["workload"]["scale"] == "quick"
+    assert "[not comparable: quick scale]" in done.stdout
+    per_epoch = folder / "0_per_epoch_stats.json"  # its keys are epochs, and nothing else may be
+    outputs = [path for path in folder.rglob("*") if path.is_file() and path != per_epoch]
+    assert len(outputs) == 8
+    assert all("quick" in path.read_text() for path in outputs)
+
+
+@pytest.mark.parametrize(
+    ("params", "limits", "reasons"),
+    [
+        ("", [], []),
+        ("reader.read_threads=2 dataset.num_files_train=12", [], []),
+        ("train.epochs=1", [], ["train.epochs was changed"]),
+        ("", ["--max_steps=2"], ["limited by max_steps=2"]),
+    ],
+)
+def test_what_makes_a_run_not_comparable(cm4storage, tmp_path, params, limits, reasons):
+    config = {"model": "own", "dataset": {"format": "npz", "record_length": 4096},
+              "train": {"epochs": 2}}  # fmt: skip
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(config))
+    cm4storage("workload", "--config=own.yaml", f"--params={params}", "--out=workload.json")
+    options = ["--workload=workload.json", "--data_dir=data"]
+    cm4storage("generate", *options)
+    cm4storage("run", *options, *limits, "--result_file=run.json")
+    folder = json.loads((tmp_path / "run.json").read_text())["run_dir"]
+    done = cm4storage("report", folder)
+    report = json.loads((tmp_path / folder / "report.json").read_text())
+    assert report["not_comparable_because"] == reasons
+    assert report["comparable"] is not bool(reasons)
+    assert ("not comparable" in done.stdout) is bool(reasons)
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(start, ready, tmp_path):
@@ -180,6 +206,32 @@ def test_an_ended_run_leaves_no_results(start, ready, tmp_path, number, code):
     assert not list((tmp_path / "results").rglob("*.json"))
     if number != signal.SIGKILL:
         assert not (tmp_path / "results").exists()
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(start, cm4storage, ready, tmp_path):
+    options = ready("train.computation_time=5")
+    killed, running = start("run", *options), start("run", *options)
+    for process in (killed, running):
+        assert "training" in process.stderr.readline()
+    killed.kill()
+    killed.communicate()
+    parent = tmp_path / "results" / "training" / "unet3d" / "run"
+    assert len(list(parent.iterdir())) == 2
+    done = cm4storage("run", *ready())
+    assert done.returncode == 0, done.stderr
+    hidden = [path for path in parent.iterdir() if path.name.startswith(".")]
+    assert len(hidden) == 1  # that of the run that is still at work
+    running.terminate()
+    running.communicate()
+    assert [path.name[0] for path in parent.iterdir()] == ["2"]
+
+
+def test_a_failed_run_removes_no_folder_of_the_user(cm4storage, workload_file, tmp_path):
+    (tmp_path / "mine").mkdir()
+    options = [f"--workload={workload_file()}", "--data_dir=none", "--results_dir=mine"]
+    assert cm4storage("run", *options).returncode == 1
+    assert (tmp_path / "mine").is_dir()
+    assert not list((tmp_path / "mine").iterdir())
 
 
 def test_quiet_writes_nothing_but_errors(cm4storage, workload_file):

@@ -156,12 +156,36 @@ def test_a_damaged_data_set_is_refused_by_a_run_and_repaired_by_generation(
     assert again.manifest.content_digest == prepared.manifest.content_digest
 
 
+@pytest.mark.parametrize("how", ["missing", "cut", "edited", "binary", "no summary"])
+def test_a_damaged_manifest_is_repaired_by_generation(small_workload, root, how):
+    workload = small_workload()
+    prepared = prepare_quietly(workload, root)
+    files, summary = (prepared.location.path / name for name in ("files.tsv", "dataset.json"))
+    if how == "missing":
+        files.unlink()
+    elif how == "cut":
+        files.write_text(files.read_text()[:100])
+    elif how == "edited":
+        files.write_text(files.read_text().replace("a", "b", 1))
+    elif how == "binary":
+        files.write_bytes(b"\xff\xfe\x00\n")
+    else:
+        summary.write_text("{")
+    with pytest.raises(StorageFault, match="generate"), open_dataset(workload, root):
+        pass
+    again = prepare_quietly(workload, root)
+    assert again.generated
+    assert again.manifest.content_digest == prepared.manifest.content_digest
+    with open_dataset(workload, root):
+        pass
+
+
 def test_a_flipped_bit_is_found_when_contents_are_checked(small_workload, root):
     workload = small_workload()
     prepared = prepare_quietly(workload, root)
     victim = damage(prepared.location.path, "flipped")
     with open_dataset(workload, root) as dataset:
-        (problem,) = verification.damaged(dataset.store)
+        (problem,) = verification.damaged(dataset.store, dataset.manifest)
     assert problem.key == f"train/{victim.name}"
 
 
@@ -223,4 +247,4 @@ def test_a_killed_generation_leaves_nothing_that_counts(small_workload, small_pa
     folder = again.location.path
     assert sum(1 for path in folder.rglob("*.npz")) == 10
     with open_dataset(small_workload(), root) as dataset:
-        assert not list(verification.damaged(dataset.store))
+        assert not list(verification.damaged(dataset.store, dataset.manifest))

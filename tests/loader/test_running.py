@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cm4storage.core.errors import StorageFault
+from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.progress import NoProgress
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.dataset.preparation import prepare
@@ -143,11 +143,26 @@ def test_computation_is_drawn_anew_but_the_same_for_the_same_seed(small_workload
     assert max(first) - min(first) > 0.002
 
 
-@pytest.mark.parametrize("how", ["missing", "flipped", "fewer samples"])
-def test_a_bad_file_stops_the_run_with_its_name_and_no_thread_stays(small_workload, root, how):
-    workload = small_workload("dataset.num_samples_per_file=2")
+FOREIGN = {
+    "fewer samples": np.zeros((5, 5, 1), np.uint8),
+    "more samples": np.arange(5 * 5 * 16, dtype=np.uint8).reshape(5, 5, 16),
+    "shorter samples": np.zeros((0, 0, 2), np.uint8),
+    "longer samples": np.zeros((500, 500, 2), np.uint8),
+}
+
+
+@pytest.mark.parametrize("how", ["missing", "flipped", *FOREIGN])
+@pytest.mark.parametrize("shuffle", ["off", "seed"])
+@pytest.mark.parametrize("steps", [None, 1])
+def test_a_bad_file_stops_the_run_with_its_name_and_no_thread_stays(
+    small_workload, root, how, shuffle, steps
+):
+    """Never a wrong sample and never a hang, also where the run ends in the bad file."""
+    workload = small_workload(
+        f"dataset.num_samples_per_file=2 reader.sample_shuffle={shuffle} reader.file_shuffle=off"
+    )
     folder = prepared(workload, root).location.path
-    victim = sorted(folder.rglob("*.npz"))[7]
+    victim = sorted(folder.rglob("*.npz"))[0]
     with open_dataset(workload, root) as dataset:
         if how == "missing":
             victim.unlink()
@@ -156,8 +171,14 @@ def test_a_bad_file_stops_the_run_with_its_name_and_no_thread_stays(small_worklo
             data[500] ^= 1
             victim.write_bytes(data)
         else:
-            np.savez(victim, x=np.zeros((5, 5, 1), np.uint8), y=[0])
+            np.savez(victim, x=FOREIGN[how], y=[0])
         trainer = Trainer(workload, dataset.store, SingleProcess(), NoProgress())
         with pytest.raises(StorageFault, match=victim.name):
-            trainer.run(Limits())
+            trainer.run(Limits(max_steps=steps))
     assert not [t.name for t in threading.enumerate() if t.name.startswith("reader-")]
+
+
+def test_more_prefetched_batches_than_memory_are_refused(small_workload):
+    with pytest.raises(UserError, match="the batches that are prefetched need"):
+        make_slots(small_workload("reader.prefetch_size=1000000 reader.batch_size=10 "
+                                  "dataset.record_length_bytes=1e9"))  # fmt: skip

@@ -85,5 +85,13 @@ def test_merging_is_counting_everything_and_survives_json(parts):
     assert merged.total_s == pytest.approx(whole.total_s)
 
 
+def test_nothing_at_all_is_less_than_anything():
+    histogram = Histogram()
+    for value in [0.0] * 50 + [1e-9] * 49 + [1.0]:
+        histogram.add(value)
+    assert histogram.percentile_s(50) == 0
+    assert histogram.percentile_s(99) == pytest.approx(1e-9, rel=0.02)
+
+
 def test_an_empty_histogram_has_no_percentile():
     assert Histogram().percentile_s(99) is None

@@ -37,6 +37,23 @@ def test_shapes_are_those_that_dlio_draws(monkeypatch, draws_at_once):
     assert shapes == dlio_shapes(146600628, 68341808, 23)
 
 
+def test_files_come_in_the_order_of_keys_with_the_shapes_of_their_numbers():
+    dataset = DatasetSection(
+        num_files_train=25,
+        num_files_eval=7,
+        num_subfolders_train=12,
+        num_subfolders_eval=3,
+        record_length_bytes=10000,
+        record_length_bytes_stdev=4000,
+    )
+    files = list(Plan(dataset).files())
+    assert [file.key for file in files] == sorted(file.key for file in files)
+    shapes = dlio_shapes(10000, 4000, 32)
+    for file in files:
+        number = file.index if file.split is Split.TRAIN else 25 + file.index
+        assert file.record_shape == shapes[number]
+
+
 def test_constant_size_is_a_square():
     (file,) = Plan(DatasetSection(num_files_train=1, record_length_bytes=8 * 2**20)).files()
     assert file.record_shape == (2896, 2896)

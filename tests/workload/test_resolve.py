@@ -46,6 +46,19 @@ def test_an_epoch_that_no_formula_measures_is_said_beforehand():
     assert note.startswith("an epoch has 1 step, and the formulas leave 1 out")
 
 
+def test_a_stock_model_and_a_file_exclude_each_other(tmp_path):
+    path = tmp_path / "own_h100_s3.yaml"
+    path.write_text("dataset: {format: npz}")
+    assert resolve.resolve(Request(config=path)).workload.accelerator == "h100"
+    with pytest.raises(UserError, match="a workload file and resnet50 exclude each other"):
+        resolve.resolve(Request(config=path, model="resnet50"))
+
+
+def test_a_billion_files_are_described_at_once():
+    request = Request(params="dataset.num_files_train=1e9")
+    assert Plan.of(resolve.resolve(request).workload).payload_bytes() > 1e17
+
+
 def test_seed_takes_the_place_of_the_yaml():
     assert resolve.resolve(Request(seed=7)).workload.train.seed == 7
 
@@ -65,6 +78,9 @@ def test_unknown_stock_workload_names_what_there_is():
         ("dataset.num_files_train=3", "3 samples make no batch of 7"),
         ("train.total_training_steps=0", "no batch"),
         ("dataset.file_prefix=a/b", "cannot be part of a file's name"),
+        (r"dataset.file_prefix='a\\b'", "cannot be part of a file's name"),
+        ("dataset.file_prefix='\"a\\x00b\"'", "cannot be part of a file's name"),
+        (f"dataset.file_prefix={'a' * 300}", "180 bytes at most"),
         ("dataset.format=tfrecord dataset.record_length_bytes=2147483648", "too large"),
     ],
 )

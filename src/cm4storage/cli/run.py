@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
 from pathlib import Path
@@ -15,8 +16,6 @@ from cm4storage.loader.limits import Limits
 from cm4storage.workload import resolve
 
 if TYPE_CHECKING:
-    import argparse
-
     from cm4storage.report.console import Console
 
 
@@ -34,10 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:

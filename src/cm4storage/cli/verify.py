@@ -31,7 +31,9 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     workload = resolve.load(args.workload).workload
     with open_dataset(workload, options.location(args)) as dataset:
         if args.contents:
-            wrong = [f"{p.key}: {p.what}" for p in verification.damaged(dataset.store)]
+            wrong = [
+                f"{p.key}: {p.what}" for p in verification.damaged(dataset.store, dataset.manifest)
+            ]
             if wrong:
                 raise StorageFault("the data set is damaged", where="\n".join(wrong))
         console.show(

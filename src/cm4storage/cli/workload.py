@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from cm4storage.core.units import format_bytes, format_count
 from cm4storage.workload import stock
 from cm4storage.workload.plan import Plan
-from cm4storage.workload.resolve import Request, Resolved, resolve
+from cm4storage.workload.resolve import (
+    DEFAULT_ACCELERATOR,
+    DEFAULT_MODEL,
+    Request,
+    Resolved,
+    resolve,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -19,8 +25,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.add_argument("--list", action="store_true", help="name the stock workloads and exit")
-    parser.add_argument("--model", default="unet3d", help="stock model (default: unet3d)")
-    parser.add_argument("--accelerator", default="h100", help="its accelerator (default: h100)")
+    parser.add_argument(
+        "--model", default="", help=f"stock model (default: {DEFAULT_MODEL}); not with --config"
+    )
+    parser.add_argument(
+        "--accelerator", default="", help=f"its accelerator (default: {DEFAULT_ACCELERATOR})"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="a DLIO YAML instead")
     parser.add_argument(
         "--scale", choices=("quick", "stock"),

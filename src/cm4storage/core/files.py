@@ -33,7 +33,9 @@ def write_text_atomically(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         raise StorageFault(
-            f"cannot write {path.name}: {error.strerror}", where=str(path)
+            f"cannot write {path.name}: {error.strerror}",
+            where=str(path),
+            advice="free space or change permissions there, or choose another folder",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 GENERATOR_THREADS = max(2, min(16, os.cpu_count() or 2))
 
 _HEADROOM = 1.01
+_UNDER_WAY = 4
 
 
 def generate(workload: Workload, store: Store, progress: Progress) -> Manifest:
@@ -47,14 +49,14 @@ def generate(workload: Workload, store: Store, progress: Progress) -> Manifest:
     _require_space(store, total_bytes)
     progress.start("generating", total_bytes, "B")
     try:
-        entries = sorted(_write_all(plan, file_format, store, progress), key=lambda e: e.key)
+        listed = manifests.write_files(store, _write_all(plan, file_format, store, progress))
     finally:
         progress.finish()
     manifest = Manifest(
         identity=Identity.of(workload),
-        files=len(entries),
-        total_bytes=sum(entry.size_bytes for entry in entries),
-        content_digest=manifests.write_files(store, entries),
+        files=listed.files,
+        total_bytes=listed.total_bytes,
+        content_digest=listed.digest,
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
     manifests.write(store, manifest)
@@ -62,11 +64,14 @@ def generate(workload: Workload, store: Store, progress: Progress) -> Manifest:
 
 
 def planned_bytes(plan: Plan, file_format: Format) -> int:
-    """Return the exact size of all files that `generate` will write."""
-    if plan.dataset.record_length_bytes_stdev == 0:
-        files = plan.dataset.num_files_train + plan.dataset.num_files_eval
-        return files * file_format.file_bytes(_shape(next(plan.files())))
-    return sum(file_format.file_bytes(_shape(file)) for file in plan.files())
+    """Return the size of all files that `generate` will write, to within some bytes a file.
+
+    Beyond a million files of varying sizes it is an estimate; see `Plan.payload_bytes`.
+    """
+    files = plan.dataset.num_files_train + plan.dataset.num_files_eval
+    first = _shape(next(plan.files()))
+    overhead_bytes = file_format.file_bytes(first) - first.record_bytes * first.samples
+    return plan.payload_bytes() + files * overhead_bytes
 
 
 def _shape(file: PlannedFile) -> FileShape:
@@ -81,14 +86,14 @@ def _require_space(store: Store, needed_bytes: int) -> None:
             f"{format_bytes(free_bytes)} are free",
             where=store.uri,
             advice="free some space, choose another --data_dir, or make the data set smaller, "
-            'for example with --params="dataset.num_files_train=N"; nothing was written',
+            'for example with --params="dataset.num_files_train=N"; no data were written',
         )
 
 
 def _write_all(
     plan: Plan, file_format: Format, store: Store, progress: Progress
 ) -> Iterator[FileEntry]:
-    """Yield the entries of all files as they are finished; at most a few are under way."""
+    """Yield the entries of all files in the order of keys; a few files are under way at a time."""
     stop = threading.Event()
     files = plan.files()
 
@@ -96,21 +101,16 @@ def _write_all(
         return None if stop.is_set() else _write_file(file, file_format, store, progress)
 
     with ThreadPoolExecutor(GENERATOR_THREADS, thread_name_prefix="generate") as pool:
-        under_way = {pool.submit(write, file) for file in islice(files, 2 * GENERATOR_THREADS)}
+        first = islice(files, _UNDER_WAY * GENERATOR_THREADS)
+        under_way = deque(pool.submit(write, file) for file in first)
         try:
             while under_way:
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                under_way |= {pool.submit(write, file) for file in islice(files, len(done))}
-                yield from _results(done)
+                entry = under_way.popleft().result()
+                under_way.extend(pool.submit(write, file) for file in islice(files, 1))
+                if entry is not None:
+                    yield entry
         finally:
             stop.set()
-
-
-def _results(done: set[Future[FileEntry | None]]) -> Iterator[FileEntry]:
-    for future in done:
-        entry = future.result()
-        if entry is not None:
-            yield entry
 
 
 def _write_file(

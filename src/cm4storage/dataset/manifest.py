@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.core.units import MIB
 from cm4storage.dataset.identity import Identity
 from cm4storage.storage.store import MissingObject
 
@@ -26,6 +28,28 @@ SCHEMA = "cm4storage.dataset"
 VERSION = 1
 
 _LINES_AT_ONCE = 4096
+_BYTES_AT_ONCE = 4 * MIB
+
+
+class DamagedManifest(StorageFault):
+    """The manifest of a data set cannot be used; the data set counts as absent."""
+
+    def __init__(self, store: Store, what: str) -> None:
+        super().__init__(
+            f"the data set's manifest is damaged: {what}",
+            where=store.uri,
+            advice="generate the data set again: that repairs it",
+        )
+
+
+class Hasher(Protocol):
+    """What is fed with all bytes that are read."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in the next bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the digest so far."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +104,10 @@ def read(store: Store, folder: str = "") -> Manifest | None:
 
     Raises
     ------
+    DamagedManifest
+        If there is one that cannot be understood.
     StorageFault
-        If there is one that cannot be read, or that a newer release wrote.
+        If a newer release wrote it, or the storage fails.
     """
     key = f"{folder}/{SUMMARY_KEY}" if folder else SUMMARY_KEY
     try:
@@ -93,11 +119,7 @@ def read(store: Store, folder: str = "") -> Manifest | None:
     except MissingObject:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageFault(
-            "the data set's manifest is damaged",
-            where=f"{store.uri}/{key}",
-            advice="remove the data set's folder; it is then generated again",
-        ) from error
+        raise DamagedManifest(store, f"{key} is not readable") from error
     raise StorageFault(
         f"the data set's manifest has version {version}; this release reads up to {VERSION}",
         where=f"{store.uri}/{key}",
@@ -121,52 +143,72 @@ def write(store: Store, manifest: Manifest) -> None:
     store.write(SUMMARY_KEY, [memoryview(text.encode())])
 
 
-def write_files(store: Store, entries: Iterable[FileEntry]) -> str:
-    """Write ``files.tsv`` and return its xxh3-128 in hex."""
+@dataclass(frozen=True)
+class Listed:
+    """What `write_files` has written: the sums, and the xxh3-128 of ``files.tsv`` in hex."""
+
+    files: int
+    total_bytes: int
+    digest: str
+
+
+def write_files(store: Store, entries: Iterable[FileEntry]) -> Listed:
+    """Write ``files.tsv`` from entries in the order of keys, without holding them."""
     import xxhash
 
-    hasher = xxhash.xxh3_128()
+    hasher, files, total_bytes = xxhash.xxh3_128(), 0, 0
 
-    def chunks() -> Iterator[memoryview]:
-        lines: list[str] = []
-        for entry in entries:
-            lines.append(f"{entry.key}\t{entry.size_bytes}\t{entry.digest}\n")
-            if len(lines) == _LINES_AT_ONCE:
-                yield _hashed(lines)
-                lines.clear()
-        yield _hashed(lines)
+    def lines() -> Iterator[memoryview]:
+        nonlocal files, total_bytes
+        entries_left = iter(entries)
+        while batch := list(islice(entries_left, _LINES_AT_ONCE)):
+            files += len(batch)
+            total_bytes += sum(entry.size_bytes for entry in batch)
+            text = "".join(f"{e.key}\t{e.size_bytes}\t{e.digest}\n" for e in batch)
+            hasher.update(text.encode())
+            yield memoryview(text.encode())
 
-    def _hashed(lines: list[str]) -> memoryview:
-        data = "".join(lines).encode()
-        hasher.update(data)
-        return memoryview(data)
-
-    store.write(FILES_KEY, chunks())
-    return hasher.hexdigest()
+    store.write(FILES_KEY, lines())
+    return Listed(files, total_bytes, hasher.hexdigest())
 
 
-def read_files(store: Store) -> Iterator[FileEntry]:
-    """Yield the lines of ``files.tsv``.
+def read_files(store: Store, manifest: Manifest) -> Iterator[FileEntry]:
+    """Yield the lines of ``files.tsv``, read in parts.
 
     Raises
     ------
-    StorageFault
-        If the object is missing or has a damaged line.
+    DamagedManifest
+        If the object is missing, has a damaged line, or is not the one that the manifest means.
     """
-    with store.read(FILES_KEY) as view:
-        start, number = 0, 0
-        data = bytes(view)
-    while (end := data.find(b"\n", start)) >= 0:
-        number += 1
+    import xxhash
+
+    hasher = xxhash.xxh3_128()
+    for number, line in enumerate(_lines(store, hasher), 1):
         try:
-            name, size, digest = data[start:end].decode().split("\t")
-            yield FileEntry(name, int(size), digest)
+            key, size, digest = line.split("\t")
+            yield FileEntry(key, int(size), digest)
         except ValueError as error:
-            raise StorageFault(
-                f"line {number} of the data set's file list is damaged",
-                where=f"{store.uri}/{FILES_KEY}",
-            ) from error
-        start = end + 1
+            raise DamagedManifest(store, f"line {number} of its file list is damaged") from error
+    if hasher.hexdigest() != manifest.content_digest:
+        raise DamagedManifest(store, "its file list was changed")
+
+
+def _lines(store: Store, hasher: Hasher) -> Iterator[str]:
+    start, rest = 0, b""
+    while True:
+        try:
+            with store.read(FILES_KEY, start=start, length=_BYTES_AT_ONCE) as view:
+                part = bytes(view)
+        except MissingObject as error:
+            raise DamagedManifest(store, "its file list is missing") from error
+        hasher.update(part)
+        *lines, rest = (rest + part).split(b"\n")
+        yield from (line.decode(errors="replace") for line in lines)
+        start += len(part)
+        if len(part) < _BYTES_AT_ONCE:
+            break
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def known(store: Store) -> Iterator[Manifest]:

@@ -14,6 +14,7 @@ from cm4storage.core.files import locked
 from cm4storage.dataset import manifest as manifests
 from cm4storage.dataset.generation import generate
 from cm4storage.dataset.identity import Identity
+from cm4storage.dataset.manifest import DamagedManifest
 from cm4storage.dataset.verification import problems
 from cm4storage.storage.opening import open_store
 
@@ -90,12 +91,15 @@ def prepare(
 
 def _find(store: Store, identity: Identity) -> tuple[Manifest | None, str]:
     """Return the complete data set, or None and why what is there cannot be used."""
-    manifest = manifests.read(store)
-    if manifest is None:
-        return None, ""
-    if manifest.identity.digest != identity.digest:
-        return None, "the manifest is of another data set"
-    wrong = list(islice(problems(store, manifest), 1))
+    try:
+        manifest = manifests.read(store)
+        if manifest is None:
+            return None, ""
+        if manifest.identity.digest != identity.digest:
+            return None, "the manifest is of another data set"
+        wrong = list(islice(problems(store, manifest), 1))
+    except DamagedManifest as damage:
+        return None, damage.what
     if wrong:
         return None, f"the data set is damaged ({wrong[0].key}: {wrong[0].what})"
     return manifest, (

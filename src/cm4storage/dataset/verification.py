@@ -35,7 +35,7 @@ def problems(store: Store, manifest: Manifest) -> Iterator[Problem]:
     listed = _data_files(store)
     found = next(listed, None)
     count = 0
-    for entry in manifests.read_files(store):
+    for entry in manifests.read_files(store, manifest):
         count += 1
         while found is not None and found.key < entry.key:
             found = next(listed, None)
@@ -47,11 +47,11 @@ def problems(store: Store, manifest: Manifest) -> Iterator[Problem]:
         yield Problem(manifests.FILES_KEY, f"{count} lines instead of {manifest.files}")
 
 
-def damaged(store: Store) -> Iterator[Problem]:
+def damaged(store: Store, manifest: Manifest) -> Iterator[Problem]:
     """Yield the files whose bytes are not those that were generated. Reads everything."""
     import xxhash
 
-    for entry in manifests.read_files(store):
+    for entry in manifests.read_files(store, manifest):
         with store.read(entry.key) as view:
             if xxhash.xxh3_128_hexdigest(view) != entry.digest:
                 yield Problem(entry.key, "its bytes differ from those that were generated")
@@ -73,7 +73,7 @@ def require_complete(store: Store, manifest: Manifest) -> None:
             "the data set is not as its manifest says",
             where=f"{store.uri}\n{names}{more}",
             meaning="files were removed or changed after the data set was generated",
-            advice="generate it again: cm run script --tags=generate,dlio,dataset repairs it",
+            advice="repair it: cm4storage generate, with the same --workload and --data_dir",
         )
 
 

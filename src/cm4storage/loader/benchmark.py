@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cm4storage.core.errors import StorageFault
 from cm4storage.dataset.opening import OpenDataset, open_dataset
+from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.results import environment
 from cm4storage.results.records import RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from cm4storage.core.progress import Progress
     from cm4storage.loader.limits import Limits
@@ -71,59 +66,14 @@ def run_benchmark(job: Job, progress: Progress) -> Finished:
     """
     workload = job.resolved.workload
     parent = job.results_dir / "training" / workload.model.name / "run"
-    with _unfinished(parent, job.results_dir) as unfinished:
+    with unfinished_folder(parent) as unfinished:
         start = datetime.now().astimezone()
         with open_dataset(workload, job.data_root) as dataset:
             trainer = Trainer(workload, dataset.store, SingleProcess(), progress)
             outcome = trainer.run(job.limits)
         record = _record(job, dataset, outcome, start)
         record.save(unfinished)
-        return Finished(record, _publish(unfinished, parent, start))
-
-
-@contextlib.contextmanager
-def _unfinished(parent: Path, results_dir: Path) -> Iterator[Path]:
-    """Lend a hidden folder in `parent`; what is not published is removed, empty parents too."""
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=parent))
-    except OSError as error:
-        raise StorageFault(
-            f"cannot make a folder for the results: {error.strerror}",
-            where=str(error.filename or parent),
-            advice="choose another folder with --results_dir",
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _remove_empty(parent, results_dir)
-
-
-def _remove_empty(folder: Path, last: Path) -> None:
-    with contextlib.suppress(OSError):
-        while folder != last.parent:
-            folder.rmdir()
-            folder = folder.parent
-
-
-def _publish(unfinished: Path, parent: Path, start: datetime) -> Path:
-    """Rename the folder to the time of the start, or to the next second that is free.
-
-    A folder that exists is never empty, and so the rename fails on it: names are exclusive.
-    """
-    unfinished.chmod(0o777 & ~_umask())
-    for second in range(3600):
-        name = (start + timedelta(seconds=second)).strftime("%Y%m%d_%H%M%S")
-        with contextlib.suppress(OSError):
-            return unfinished.rename(parent / name)
-    raise StorageFault("cannot name the folder of the results", where=str(parent))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        return Finished(record, publish(unfinished, start))
 
 
 def _record(job: Job, dataset: OpenDataset, outcome: Outcome, start: datetime) -> RunRecord:
@@ -144,6 +94,7 @@ def _record(job: Job, dataset: OpenDataset, outcome: Outcome, start: datetime) -
             "first_sample_ids": outcome.first_sample_ids,
         },
         environment={"host": host, "command": job.command},
+        limits=asdict(job.limits),
         epochs=outcome.epochs,
         stages={"io": outcome.counters.io, "decode": outcome.counters.decode},
     )

@@ -72,10 +72,9 @@ class EpochOrder:
             Permutation(self.files, *file_key) if file_key is not None else int
         )
 
-    @property
-    def shuffles_samples(self) -> bool:
-        """Whether samples within a file are shuffled."""
-        return self._sample_key is not None
+    def earliest_place(self, number: int) -> int:
+        """Return the first place that sample `number` of a file, or a later one, can have."""
+        return number if self._sample_key is None else number - number % self.block
 
     def file_at(self, position: int) -> int:
         """Return the number of the file that is read as the `position`-th of the epoch."""

@@ -9,6 +9,7 @@ earliest unfinished task never waits for a later one, so the loop always gets it
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from contextlib import closing, contextmanager
@@ -17,19 +18,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cm4storage.core.errors import StorageFault
+from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.units import format_bytes
 from cm4storage.formats.format import format_named
 from cm4storage.results.histogram import Histogram
 from cm4storage.workload.plan import Plan, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     import numpy.typing as npt
 
     from cm4storage.loader.order import EpochOrder
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
+
+    Shapes = Callable[[int], tuple[int, int]]
 
 
 @dataclass
@@ -99,7 +103,7 @@ class BatchSlots:
         slot = batch % len(self._slots)
         with self._changed:
             self._changed.wait_for(
-                lambda: self._error is not None or self._filled[slot] == self.batch_size
+                lambda: self._error is not None or self._filled[slot] >= self.batch_size
             )
             if self._error is not None:
                 raise self._error
@@ -112,6 +116,15 @@ class BatchSlots:
             self._filled[batch % len(self._slots)] = 0
             self._released = batch + 1
             self._changed.notify_all()
+
+    def are_all_released(self, batches: int) -> bool:
+        """Tell whether the step loop is through with the first `batches` batches."""
+        return self._released >= batches
+
+    def raise_error(self) -> None:
+        """Raise what a reader came upon that no `take` has raised, such as a file too long."""
+        if self._error is not None and not isinstance(self._error, _StoppedError):
+            raise self._error
 
     def rewind(self) -> None:
         """Forget everything, for the next epoch; no reader may be at work."""
@@ -134,6 +147,11 @@ def make_slots(workload: Workload) -> BatchSlots:
 
     A row holds int(sqrt(record_length_bytes_resize or record_length_bytes)) squared bytes, as the
     sample that DLIO hands over does.
+
+    Raises
+    ------
+    UserError
+        If they need more memory than the machine has.
     """
     dataset, reader = workload.dataset, workload.reader
     length = dataset.record_length_bytes_resize or dataset.record_length_bytes
@@ -142,7 +160,22 @@ def make_slots(workload: Workload) -> BatchSlots:
     if reader.sample_shuffle != "off":
         block = min(reader.shuffle_size or 1, dataset.num_samples_per_file)
         slots = max(slots, math.ceil(block / reader.batch_size) + 1)
+    _require_memory(slots * reader.batch_size * side * side, workload)
     return BatchSlots(slots, reader.batch_size, side * side)
+
+
+def _require_memory(needed_bytes: int, workload: Workload) -> None:
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed_bytes > memory_bytes:
+        reader = workload.reader
+        raise UserError(
+            f"the batches that are prefetched need {format_bytes(needed_bytes)}, and this machine "
+            f"has {format_bytes(memory_bytes)}",
+            where=f"reader.batch_size={reader.batch_size}, "
+            f"reader.prefetch_size={reader.prefetch_size}, "
+            f"reader.shuffle_size={reader.shuffle_size}",
+            advice="lower them, or dataset.record_length_bytes_resize",
+        )
 
 
 class EpochReaders:
@@ -155,6 +188,8 @@ class EpochReaders:
         self._store = store
         self._order = order
         self._slots = slots
+        self._shapes = Plan.of(workload).shapes()
+        self._steps = steps
         self._samples_wanted = steps * workload.reader.batch_size
         self._tasks = self._split_into_tasks()
         self._tasks_lock = threading.Lock()
@@ -173,10 +208,13 @@ class EpochReaders:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._slots.stop(_StoppedError())
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None or not self._slots.are_all_released(self._steps):
+            self._slots.stop(_StoppedError())
         for thread in self._threads:
             thread.join()
+        if kind is None:
+            self._slots.raise_error()
 
     def counters(self) -> ReadCounters:
         """Return what all threads have done; call it after the epoch."""
@@ -199,7 +237,7 @@ class EpochReaders:
 
     def _run(self, counters: ReadCounters) -> None:
         try:
-            reader = _FileReader(self._workload, self._store, counters)
+            reader = _FileReader(self._workload, self._shapes, self._store, counters)
             while (task := self._next_task()) is not None:
                 for position in task:
                     self._read(position, reader)
@@ -212,21 +250,23 @@ class EpochReaders:
         index = self._order.file_at(position)
         base = position * self._order.samples_per_file
         place_of = self._order.places(index)
-        in_order = not self._order.shuffles_samples
         with closing(reader.samples(index)) as samples:
             for number, sample in enumerate(samples):
+                if base + self._order.earliest_place(number) >= self._samples_wanted:
+                    break
                 place = base + place_of(number)
                 if place < self._samples_wanted:
                     self._slots.put(place, sample)
-                elif in_order:
-                    break
 
 
 class _FileReader:
     """Reads and decodes files of the data set for one thread, and times both stages."""
 
-    def __init__(self, workload: Workload, store: Store, counters: ReadCounters) -> None:
+    def __init__(
+        self, workload: Workload, shapes: Shapes, store: Store, counters: ReadCounters
+    ) -> None:
         self._plan = Plan.of(workload)
+        self._shapes = shapes
         self._format = format_named(workload.dataset.format)
         self._samples_per_file = workload.dataset.num_samples_per_file
         self._store = store
@@ -252,10 +292,11 @@ class _FileReader:
         Raises
         ------
         StorageFault
-            If the file holds another number of samples than the workload says.
+            If the file holds more or fewer samples than the workload says, or one of another size.
         """
         self._key = self._plan.key(Split.TRAIN, index)
         self.name = f"{self._store.uri}/{self._key}"
+        rows, columns = self._shapes(index)
         counters, count, self._io_s = self._counters, 0, 0.0
         begin = time.perf_counter()
         for sample in self._format.decode(self):
@@ -263,12 +304,21 @@ class _FileReader:
             counters.decode.add(max(0.0, now - begin - io_s))
             self._io_s, count = 0.0, count + 1
             counters.samples += 1
+            if count > self._samples_per_file:
+                raise self._foreign(f"more than {self._samples_per_file} samples")
+            if len(sample) != rows * columns:
+                raise self._foreign(
+                    f"sample {count - 1} has {len(sample)} bytes instead of {rows * columns}"
+                )
             yield sample
             begin = time.perf_counter()
         if count != self._samples_per_file:
-            raise StorageFault(
-                f"{count} samples instead of {self._samples_per_file}",
-                where=self.name,
-                meaning="the file was made for another workload",
-                advice="point --data_dir at the right data set, or generate it",
-            )
+            raise self._foreign(f"{count} samples instead of {self._samples_per_file}")
+
+    def _foreign(self, what: str) -> StorageFault:
+        return StorageFault(
+            f"the file does not hold what the workload says: {what}",
+            where=self.name,
+            meaning="it was made for another workload, or changed",
+            advice="point --data_dir at the right data set, or generate it",
+        )

@@ -29,7 +29,8 @@ def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
 
 def _title(report: dict[str, Any]) -> str:
     backend = report["backend_type"]
-    suffix = "" if report["comparable"] else "  [quick scale: not comparable]"
+    reasons = ", ".join(report["not_comparable_because"])
+    suffix = f"  [not comparable: {reasons}]" if reasons else ""
     return f"{report['benchmark_name']} on {backend}{suffix}"
 
 

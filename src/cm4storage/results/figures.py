@@ -12,6 +12,23 @@ if TYPE_CHECKING:
     from cm4storage.results.records import RunRecord
     from cm4storage.workload.model import Workload
 
+TUNABLE_KEYS = frozenset(
+    {
+        "dataset.num_files_train",
+        "dataset.num_subfolders_train",
+        "dataset.data_folder",
+        "reader.read_threads",
+        "reader.computation_threads",
+        "reader.transfer_size",
+        "reader.prefetch_size",
+        "reader.odirect",
+        "checkpoint.checkpoint_folder",
+        "storage.storage_root",
+        "storage.storage_type",
+    }
+)
+"""What MLPerf Storage's CLOSED division lets a submitter change (rules of v2.0, section 6)."""
+
 
 @dataclass(frozen=True)
 class RunFigures:
@@ -35,6 +52,19 @@ class RunFigures:
     def read_mib_per_s(self) -> Spread:
         """Bytes really read over time, over the epochs, in MiB/s."""
         return Spread.of([epoch.read_mib_per_s for epoch in self.epochs])
+
+    @property
+    def not_comparable_because(self) -> list[str]:
+        """Why the figures cannot be held against those of the workload as it is published."""
+        reasons = []
+        if self.workload.scale == "quick":
+            reasons.append("quick scale")
+        else:
+            changed = sorted(set(self.record.workload["overrides"]) - TUNABLE_KEYS)
+            reasons += [f"{key} was changed" for key in changed]
+        limits = self.record.limits
+        reasons += [f"limited by {name}={value}" for name, value in limits.items() if value]
+        return reasons
 
     @property
     def meets_expectation(self) -> bool:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 _BINS_PER_OCTAVE = 32
+_ZERO_BIN = -(10**6)  # below the bin of every positive double
 
 
 class Histogram:
@@ -19,8 +20,10 @@ class Histogram:
 
     def add(self, duration_s: float) -> None:
         """Count one duration."""
-        mantissa, exponent = math.frexp(duration_s)
-        index = exponent * _BINS_PER_OCTAVE + int((mantissa - 0.5) * (2 * _BINS_PER_OCTAVE))
+        index = _ZERO_BIN
+        if duration_s > 0:
+            mantissa, exponent = math.frexp(duration_s)
+            index = exponent * _BINS_PER_OCTAVE + int((mantissa - 0.5) * (2 * _BINS_PER_OCTAVE))
         self.bins[index] = self.bins.get(index, 0) + 1
         self.count += 1
         self.total_s += duration_s
@@ -66,5 +69,7 @@ class Histogram:
 
 
 def _middle_s(index: int) -> float:
+    if index == _ZERO_BIN:
+        return 0.0
     exponent, step = divmod(index, _BINS_PER_OCTAVE)
     return math.ldexp(0.5 + (step + 0.5) / (2 * _BINS_PER_OCTAVE), exponent)

@@ -65,6 +65,8 @@ class RunRecord:
         Digest of the first epoch's order, and its first sample ids.
     environment : dict
         Host, software and the command.
+    limits : dict
+        ``max_epochs`` and ``max_steps``; null where there was none.
     epochs : list of EpochRecord
     stages : dict
         Histograms by stage: ``io`` for each read, ``decode`` for each sample; a stage that did not
@@ -77,6 +79,7 @@ class RunRecord:
     data_set: dict[str, Any]
     order: dict[str, Any]
     environment: dict[str, Any]
+    limits: dict[str, int | None]
     epochs: list[EpochRecord]
     stages: dict[str, Histogram] = field(default_factory=dict)
 
@@ -98,10 +101,10 @@ def load(folder: Path) -> RunRecord:
     path = folder / FILE_NAME
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        version = int(document.pop("version"))
-        if document.pop("schema") == SCHEMA and version <= VERSION:
+        version = _version_of(document)
+        if version <= VERSION:
             return _from_document(document)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             "there is no readable record of a run",
             where=str(path),
@@ -112,6 +115,13 @@ def load(folder: Path) -> RunRecord:
         where=str(path),
         advice="use the release that wrote it, or a newer one",
     )
+
+
+def _version_of(document: dict[str, Any]) -> int:
+    """Take schema and version out of `document`; a KeyError says that it is no such record."""
+    if document.pop("schema") != SCHEMA:
+        raise KeyError(SCHEMA)
+    return int(document.pop("version"))
 
 
 def _from_document(document: dict[str, Any]) -> RunRecord:

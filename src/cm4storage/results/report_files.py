@@ -38,7 +38,8 @@ def build_report(figures: RunFigures) -> dict[str, Any]:
         "version": VERSION,
         "benchmark_name": workload.name,
         "scale": workload.scale,
-        "comparable": workload.scale == "stock",
+        "comparable": not figures.not_comparable_because,
+        "not_comparable_because": figures.not_comparable_because,
         "backend_type": record.data_set["backend"],
         "framework": workload.framework,
         "total_samples": sum(epoch.samples for epoch in record.epochs),
@@ -94,6 +95,7 @@ def _provenance(figures: RunFigures) -> dict[str, Any]:
         "workload_digest": record.workload["digest"],
         "workload_source": record.workload["source"],
         "workload_overrides": record.workload["overrides"],
+        "limits": record.limits,
         "notes": record.workload["notes"],
         "epochs": [
             _epoch(epoch, metrics)

@@ -56,7 +56,14 @@ def summary(figures: RunFigures) -> dict[str, Any]:
         "data_size_per_host_GB": nominal_bytes / _GIB,
         "epochs": len(figures.epochs),
         "end": record.end,
+        **_mark(figures),
     }
+
+
+def _mark(figures: RunFigures) -> dict[str, Any]:
+    """Return a key of ours for figures that are not comparable; none for those that are."""
+    reasons = figures.not_comparable_because
+    return {"cm4storage_not_comparable_because": reasons} if reasons else {}
 
 
 def _metric(figures: RunFigures) -> dict[str, Any]:
@@ -111,6 +118,7 @@ def rank_output(figures: RunFigures) -> dict[str, Any]:
         "host_cpuinfo": host["cpu"],
         "host_meminfo": host["memory"],
         "hostname": host["hostname"],
+        **_mark(figures),
     }
     for epoch, metrics in zip(figures.record.epochs, figures.epochs, strict=True):
         document[str(epoch.number)] = _epoch_output(epoch, metrics, host)
@@ -149,12 +157,15 @@ def _write_config(figures: RunFigures, folder: Path) -> None:
         }
     }
     folder.mkdir(exist_ok=True)
+    reasons = figures.not_comparable_because
+    remark = f"# not comparable: {', '.join(reasons)}\n" if reasons else ""
     for file_name, document in (
         ("config.yaml", {"workload": config}),
         ("overrides.yaml", overrides),
         ("hydra.yaml", hydra),
     ):
-        write_text_atomically(folder / file_name, yaml.safe_dump(document, sort_keys=False))
+        text = yaml.safe_dump(document, sort_keys=False)
+        write_text_atomically(folder / file_name, remark + text)
 
 
 def _nested(settings: dict[str, Any]) -> dict[str, Any]:

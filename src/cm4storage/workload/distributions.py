@@ -6,6 +6,7 @@ Source: ``utils/config.py`` and ``utils/utility.py`` of dlio_benchmark: a number
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ class Distribution:
         if isinstance(value, Mapping):
             return cls._from_mapping(value)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return cls("constant", (float(value),))
+            return cls("constant", (_number("the time", value),))
         raise ValueError("expected a number of seconds or a mapping such as {mean: 0.3, stdev: 0}")
 
     @classmethod
@@ -66,6 +67,8 @@ class Distribution:
         if unknown:
             raise ValueError(f"{kind} takes {', '.join(names)}, not {', '.join(sorted(unknown))}")
         numbers = tuple(_number(name, value.get(name, 0.0)) for name in names)
+        if kind == "uniform" and numbers[0] > numbers[1]:
+            raise ValueError(f"min {numbers[0]:g} is above max {numbers[1]:g}")
         if kind == "normal" and numbers[1] == 0:
             return cls("constant", numbers[:1])
         return cls(kind, numbers)
@@ -103,4 +106,6 @@ class Distribution:
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{name} must be a number, not {value!r}")  # noqa: TRY004 - a value of the user
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
     return float(value)

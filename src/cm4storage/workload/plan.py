@@ -1,6 +1,7 @@
 """The Plan: names, shapes and order of all files, computed from a Workload and never listed.
 
-Memory does not grow with the number of files: everything is computed by index or streamed.
+Names and order are computed by index, so that a million files take no memory; sizes that vary are
+drawn one after the other and take eight bytes a file.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    import numpy.typing as npt
 
     from cm4storage.workload.model import Workload
     from cm4storage.workload.sections import DatasetSection
@@ -20,6 +24,7 @@ SIZE_SEED = 10
 """DLIO draws all sample sizes from this seed, on every rank (``data_generator.py``)."""
 
 _DRAWS_AT_ONCE = 65536
+_EXACT_FILES = 10**6
 
 
 class Split(enum.Enum):
@@ -96,46 +101,79 @@ class Plan:
         return self.dataset.num_subfolders_train if train else self.dataset.num_subfolders_eval
 
     def files(self) -> Iterator[PlannedFile]:
-        """Yield all files, training files first, each split in the order of its numbers."""
-        shapes = self._record_shapes()
+        """Yield all files in the order of their keys, which is the order of listings.
+
+        Without sub-folders that is the order of the numbers.
+        """
+        shapes = self.shapes()
         for split in Split:
-            for index in range(self.count(split)):
+            before = 0 if split is Split.TRAIN else self.count(Split.TRAIN)
+            for index in self._in_key_order(split):
                 yield PlannedFile(
                     split,
                     index,
                     self.key(split, index),
-                    next(shapes),
+                    shapes(before + index),
                     self.dataset.num_samples_per_file,
                 )
 
-    def _record_shapes(self) -> Iterator[tuple[int, int]]:
-        """Yield rows and columns of the files' samples, as DLIO draws them.
+    def _in_key_order(self, split: Split) -> Iterator[int]:
+        folders = max(1, self._subfolders(split))
+        for folder in range(folders):
+            yield from range(folder, self.count(split), folders)
+
+    def shapes(self) -> Callable[[int], tuple[int, int]]:
+        """Return the function from a file's number to rows and columns of its samples.
+
+        Numbers count all files, training files first. With a deviation, the sizes of all files
+        are held, eight bytes a file: they are drawn one after the other.
 
         Source: ``get_dimension`` in dlio_benchmark's ``utils/config.py``: both are normal around
         int(sqrt(record_length)) with deviation stdev / 2 / sqrt(record_length), drawn for all
         files at once, two each, from seed 10; 1 at least.
         """
-        total = sum(self.count(split) for split in Split)
-        side = int(math.sqrt(self.dataset.record_length_bytes))
-        stdev_bytes = self.dataset.record_length_bytes_stdev
-        if stdev_bytes == 0:
-            for _ in range(total):
-                yield side, side
-            return
+        side = self._side
+        if self.dataset.record_length_bytes_stdev == 0:
+            return lambda _number: (side, side)
+        import numpy as np
+
+        drawn = np.concatenate(list(self._draw(self._files)))
+
+        def shape(number: int) -> tuple[int, int]:
+            return int(drawn[number, 0]), int(drawn[number, 1])
+
+        return shape
+
+    @property
+    def _side(self) -> int:
+        return int(math.sqrt(self.dataset.record_length_bytes))
+
+    @property
+    def _files(self) -> int:
+        return sum(self.count(split) for split in Split)
+
+    def _draw(self, files: int) -> Iterator[npt.NDArray[np.uint32]]:
+        """Yield rows and columns of the first `files` files, some thousands at a time."""
         import numpy as np
 
         generator = np.random.RandomState(SIZE_SEED)
-        side_stdev = stdev_bytes / 2.0 / math.sqrt(self.dataset.record_length_bytes)
-        for start in range(0, total, _DRAWS_AT_ONCE):
-            count = min(_DRAWS_AT_ONCE, total - start)
-            draws = generator.normal(side, side_stdev, (count, 2))
-            for rows, columns in draws.tolist():
-                yield max(int(rows), 1), max(int(columns), 1)
+        length = self.dataset.record_length_bytes
+        side_stdev = self.dataset.record_length_bytes_stdev / 2.0 / math.sqrt(length)
+        for start in range(0, files, _DRAWS_AT_ONCE):
+            count = min(_DRAWS_AT_ONCE, files - start)
+            draws = generator.normal(self._side, side_stdev, (count, 2))
+            yield np.clip(draws, 1, 2**32 - 1).astype(np.uint32)
 
     def payload_bytes(self) -> int:
-        """Return the size of all samples of all files, without the formats' headers."""
+        """Return the size of all samples of all files, without the formats' headers.
+
+        Exact for up to a million files; beyond, the first million stand for all.
+        """
+        files = self._files
         if self.dataset.record_length_bytes_stdev == 0:
-            side = int(math.sqrt(self.dataset.record_length_bytes))
-            files = sum(self.count(split) for split in Split)
-            return files * self.dataset.num_samples_per_file * side * side
-        return sum(file.record_bytes * file.samples for file in self.files())
+            mean_bytes = float(self._side**2)
+        else:
+            drawn = min(files, _EXACT_FILES)
+            sizes = (part[:, 0].astype(float) @ part[:, 1] for part in self._draw(drawn))
+            mean_bytes = sum(float(size) for size in sizes) / drawn
+        return round(mean_bytes * files * self.dataset.num_samples_per_file)

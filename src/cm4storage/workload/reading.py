@@ -93,8 +93,9 @@ def _override(word: str) -> tuple[str, object]:
             f"--params: {word!r} is not KEY=VALUE",
             advice='write --params="reader.read_threads=4 train.epochs=2"',
         )
+    path = path.lstrip("+").removeprefix("workload.")
     try:
-        return path.lstrip("+").removeprefix("workload."), yaml.safe_load(value)
+        return path, yaml.safe_load(value)
     except yaml.YAMLError:
         return path, value
 
@@ -144,6 +145,12 @@ def _parse(key: schema.Key, path: str, raw: object, source: str) -> Any:
 
 
 def _unknown(path: str, source: str, *, is_error: bool) -> list[str]:
+    if schema.is_refused(path):
+        raise UserError(
+            f"{path} is not supported by this version",
+            where=source,
+            meaning="it decides what is read, so that ignoring it would measure something else",
+        )
     reason = schema.without_effect(path)
     if reason is not None:
         return [] if path.startswith(_SWITCHED_BY_WORKFLOW) else [f"{path}: {reason}"]

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import UserError
+from cm4storage.core.errors import UsageError, UserError
 from cm4storage.core.files import write_json_atomically
 from cm4storage.workload import schema, stock
 from cm4storage.workload.model import Scale, Workload, default_settings
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 FILE_SCHEMA = "cm4storage.workload"
 FILE_VERSION = 1
 
-_ACCELERATOR_IN_NAME = re.compile(r"_(a100|b200|h100|mi355|v100)\b")
+DEFAULT_MODEL = "unet3d"
+DEFAULT_ACCELERATOR = "h100"
+
+_ACCELERATOR_IN_NAME = re.compile(r"_(a100|b200|h100|mi355|v100)(?![a-z0-9])")
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,9 @@ class Request:
     Attributes
     ----------
     model, accelerator : str
-        Name a stock workload; not used with `config`.
+        Name a stock workload; `DEFAULT_MODEL` and `DEFAULT_ACCELERATOR` where empty.
     config : Path or None
-        A DLIO YAML file.
+        A DLIO YAML file, in place of model and accelerator.
     scale : {'quick', 'stock'}
         See `Workload.scale`.
     params : str
@@ -42,8 +45,8 @@ class Request:
         Takes the place of ``train.seed``.
     """
 
-    model: str = "unet3d"
-    accelerator: str = "h100"
+    model: str = ""
+    accelerator: str = ""
     config: Path | None = None
     scale: Scale = "stock"
     params: str = ""
@@ -109,7 +112,7 @@ def resolve(request: Request) -> Resolved:
         notes.append("quick scale: fewer and smaller files; not comparable with other results")
     settings |= changed
     workload = Workload.from_settings(settings, accelerator=accelerator, scale=request.scale)
-    check(workload, source)
+    check(workload, f"{source} with --params" if overrides.values else source)
     notes += remarks(workload)
     plain = workload.settings()
     return Resolved(workload, source, {path: plain[path] for path in changed}, tuple(notes))
@@ -117,13 +120,21 @@ def resolve(request: Request) -> Resolved:
 
 def _base(request: Request) -> tuple[Settings, str, str]:
     if request.config is None:
-        name = f"{request.model}_{request.accelerator}"
-        text = stock.read(request.model, request.accelerator)
-        return read_text(text, f"stock workload {name}"), name, request.accelerator
+        model = request.model or DEFAULT_MODEL
+        accelerator = request.accelerator or DEFAULT_ACCELERATOR
+        name = f"{model}_{accelerator}"
+        return read_text(stock.read(model, accelerator), f"stock {name}"), name, accelerator
+    if request.model or request.accelerator:
+        chosen = " and ".join(filter(None, (request.model, request.accelerator)))
+        raise UsageError(
+            f"a workload file and {chosen} exclude each other",
+            where=str(request.config),
+            advice="leave out the file, or the stock workload's model and accelerator",
+        )
     settings = read_file(request.config)
     settings.values.setdefault("model.name", request.config.stem)
-    accelerator = _ACCELERATOR_IN_NAME.search(request.config.stem)
-    return settings, str(request.config), accelerator.group(1) if accelerator else ""
+    named = _ACCELERATOR_IN_NAME.search(request.config.stem)
+    return settings, str(request.config), named.group(1) if named else ""
 
 
 def load(path: Path) -> Resolved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
 
 SUPPORTED_FORMATS = ("npz", "tfrecord")
+
+_FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f.][^/\\\x00-\x1f\x7f]*")
+_LONGEST_NAME_BYTES = 180
 
 
 def check(workload: Workload, source: str) -> None:
@@ -31,10 +35,8 @@ def remarks(workload: Workload) -> list[str]:
     left_out = output.exclude_start_steps + output.exclude_end_steps
     if steps > left_out:
         return []
-    return [
-        f"an epoch has {format_count(steps, 'step')}, and the formulas leave {left_out} out: "
-        "no accelerator utilization and no throughput"
-    ]
+    measured = f"an epoch has {format_count(steps, 'step')}, and the formulas leave {left_out} out"
+    return [f"{measured}: no accelerator utilization and no throughput"]
 
 
 def _format(workload: Workload, source: str) -> None:
@@ -74,11 +76,12 @@ def _names(workload: Workload, source: str) -> None:
         ("dataset.file_prefix", workload.dataset.file_prefix),
         ("model.name", workload.model.name),
     ):
-        if not value or "/" in value or value.startswith("."):
+        if not _FILE_NAME.fullmatch(value) or len(value.encode()) > _LONGEST_NAME_BYTES:
             raise UserError(
                 f"{key}: {value!r} cannot be part of a file's name",
                 where=source,
-                advice="leave out slashes and a leading dot",
+                advice="leave out slashes, control characters and a leading dot; "
+                f"{_LONGEST_NAME_BYTES} bytes at most",
             )
 
 

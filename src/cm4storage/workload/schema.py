@@ -13,6 +13,7 @@ from cm4storage.workload.coercion import coerce
 from cm4storage.workload.sections import (
     IGNORED_BY_DLIO,
     KEYS_WITHOUT_EFFECT,
+    REFUSED_KEYS,
     SECTION_ALIASES,
     SECTIONS,
 )
@@ -81,7 +82,7 @@ def canonical_path(path: str) -> str:
 
 def is_leaf(path: str) -> bool:
     """Tell whether the value at `path` is one value, even where it is a mapping."""
-    return canonical_path(path) in keys() or path in KEYS_WITHOUT_EFFECT
+    return canonical_path(path) in keys() or path in KEYS_WITHOUT_EFFECT | REFUSED_KEYS
 
 
 def without_effect(path: str) -> str | None:
@@ -91,6 +92,11 @@ def without_effect(path: str) -> str | None:
     if path in KEYS_WITHOUT_EFFECT:
         return "this version does not act on it"
     return None
+
+
+def is_refused(path: str) -> bool:
+    """Tell whether a key of DLIO decides what is read in a way that this version cannot follow."""
+    return canonical_path(path) in REFUSED_KEYS
 
 
 def nearest(path: str) -> str | None:

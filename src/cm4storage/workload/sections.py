@@ -16,6 +16,10 @@ from cm4storage.workload.distributions import Distribution
 
 Shuffle = Literal["off", "seed", "random"]
 
+_MOST_FILES = 10**9
+_MOST_AT_ONCE = 10**6
+_LARGEST_BYTES = 2.0**46
+
 
 def setting(
     default: Any,
@@ -77,12 +81,18 @@ class DatasetSection:
     """``dataset``: number, size and format of the files."""
 
     format: str = "tfrecord"
-    num_files_train: int = setting(8, minimum=1)
-    num_files_eval: int = setting(0, minimum=0)
-    num_samples_per_file: int = setting(1, minimum=1)
-    record_length_bytes: float = setting(65536, aliases=("record_length",), minimum=1)
-    record_length_bytes_stdev: float = setting(0, aliases=("record_length_stdev",), minimum=0)
-    record_length_bytes_resize: float = setting(0, aliases=("record_length_resize",), minimum=0)
+    num_files_train: int = setting(8, minimum=1, maximum=_MOST_FILES)
+    num_files_eval: int = setting(0, minimum=0, maximum=_MOST_FILES)
+    num_samples_per_file: int = setting(1, minimum=1, maximum=_MOST_FILES)
+    record_length_bytes: float = setting(
+        65536, aliases=("record_length",), minimum=1, maximum=_LARGEST_BYTES
+    )
+    record_length_bytes_stdev: float = setting(
+        0, aliases=("record_length_stdev",), minimum=0, maximum=_LARGEST_BYTES
+    )
+    record_length_bytes_resize: float = setting(
+        0, aliases=("record_length_resize",), minimum=0, maximum=_LARGEST_BYTES
+    )
     num_subfolders_train: int = setting(0, minimum=0)
     num_subfolders_eval: int = setting(0, minimum=0)
     data_folder: str = "./data/"
@@ -97,11 +107,11 @@ class ReaderSection:
     """``reader``: how the loader reads, orders and batches."""
 
     data_loader: str = "tensorflow"
-    batch_size: int = setting(1, minimum=1)
+    batch_size: int = setting(1, minimum=1, maximum=_MOST_AT_ONCE)
     batch_size_eval: int = setting(1, minimum=1, done=False)
-    read_threads: int = setting(1, minimum=0)
+    read_threads: int = setting(1, minimum=0, maximum=1024)
     computation_threads: int = setting(1, minimum=0, done=False)
-    prefetch_size: int = setting(2, minimum=0)
+    prefetch_size: int = setting(2, minimum=0, maximum=_MOST_AT_ONCE)
     file_shuffle: Shuffle = "off"
     sample_shuffle: Shuffle = "off"
     shuffle_size: int = setting(1024, minimum=0, done=False)
@@ -186,6 +196,23 @@ IGNORED_BY_DLIO = frozenset(
     }
 )
 """Keys that stock YAMLs carry and that DLIO itself reads nowhere."""
+
+REFUSED_KEYS = frozenset(
+    {
+        "dataset.record_dims",
+        "dataset.record_element_type",
+        "dataset.record_element_bytes",
+        "dataset.hdf5",
+        "dataset.parquet",
+        "reader.transformed_record_dims",
+        "reader.transformed_record_element_type",
+        "reader.reader_classname",
+        "reader.data_loader_classname",
+        "reader.data_loader_sampler",
+        "checkpoint.checkpoint_mechanism_classname",
+    }
+)
+"""Keys of DLIO that decide what is read, and that this version cannot follow: an error, no note."""
 
 KEYS_WITHOUT_EFFECT = frozenset(
     {
