@@ -58,26 +58,42 @@ def surroundings(cmind: Any) -> actions.Surroundings:
     """Return what the library needs to know of this CM installation."""
     repositories, home = [], ""
     for repo in cmind.repos.lst:
-        repository = actions.Repository(str(repo.meta["alias"]), Path(repo.path_with_prefix))
+        # Absolute, because recipes run elsewhere; and one spelling for one folder.
+        folder = Path(repo.path_with_prefix).resolve()
+        repository = actions.Repository(str(repo.meta["alias"]), folder)
         repositories.append(repository)
-        if repository.folder.resolve() == _REPOSITORY:
+        if folder == _REPOSITORY:
             home = repository.alias
-    local = Path(cmind.repos.full_path_to_repos) / cmind.cfg["local_repo_name"]
+    local = (Path(cmind.repos.full_path_to_repos) / cmind.cfg["local_repo_name"]).resolve()
     return actions.Surroundings(repositories, home, local)
 
 
-def answer(cmind: Any, given: dict[str, Any], action: Callable[[], dict[str, Any]]) -> Any:
+def answer(
+    cmind: Any, given: dict[str, Any], action: Callable[[actions.Secrets], dict[str, Any]]
+) -> Any:
     """Call `action`; return its result, or the error that it raised, as cmind's dictionary."""
+    secrets = actions.Secrets()
     try:
-        result = {"return": 0, **action()}
+        result = {"return": 0, **action(secrets)}
     except (StorageBenchmarkError, Interrupted, KeyboardInterrupt) as error:
-        result = {"return": exit_status(error), "error": _text(error, given)}
+        result = {"return": exit_status(error), "error": secrets.shown(_text(error, given))}
     except Exception as error:  # noqa: BLE001 - a defect of ours: shown in full by -v
-        result = {"return": int(ExitCode.INTERNAL), "error": _crash_text(error, given)}
-    if given.get("j") or given.get("json"):
-        actions.print_json(result)
+        text = secrets.shown(_crash_text(error, given))
+        result = {"return": int(ExitCode.INTERNAL), "error": text}
+    if actions.wants_json(given):
+        result = _answer_json(cmind, given, actions.without_secrets(result, secrets))
     _show_error(cmind, given, result)
-    return actions.without_secrets(result) if given.get("out") == "json" else result
+    return result
+
+
+def _answer_json(cmind: Any, given: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """Print a result if a command asked for it; the caller of an API gets it returned."""
+    if given.get("out") != "json":
+        actions.print_json(result)
+    elif cmind.output == "json" and "cmd" in given:
+        actions.print_json(result)
+        cmind.output = "shown"  # not once more by cmind, which fails noisily at a closed pipe
+    return result
 
 
 def _text(error: BaseException, given: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ class CAutomation(Automation):
 
     def _answer(self, given, action):
         store = border.surroundings(self.cmind).cache
-        return border.answer(self.cmind, given, lambda: {"list": action(given, store)})
+        return border.answer(self.cmind, given, lambda _: {"list": action(given, store)})
 
     def search(self, i):
         """List the folders of entries: cm find cache [--tags=TAG,_VARIATION]."""

@@ -20,12 +20,14 @@ class CAutomation(Automation):
 
     def _answer(self, given, action):
         return border.answer(
-            self.cmind, given, lambda: action(given, border.surroundings(self.cmind))
+            self.cmind, given, lambda secrets: action(border.surroundings(self.cmind), secrets)
         )
 
     def run(self, i):
         """Run a recipe: cm run script --tags=TAG,TAG,_VARIATION [--INPUT=VALUE ...]."""
-        result = self._answer(i, border.actions.run_script)
+        result = self._answer(
+            i, lambda known, secrets: border.actions.run_script(i, known, secrets)
+        )
         if i.get("help") or i.get("h"):
             # The recipe's own help has been shown; cmind would add the text of this function.
             result["skip_delayed_help"] = True
@@ -33,4 +35,4 @@ class CAutomation(Automation):
 
     def search(self, i):
         """List recipes: cm find script [--tags=TAG,TAG]."""
-        return self._answer(i, lambda *args: {"list": border.actions.find_scripts(*args)})
+        return self._answer(i, lambda known, _: {"list": border.actions.find_scripts(i, known)})

@@ -27,6 +27,7 @@ def preprocess(i):
         print(f"this Python lacks {', '.join(missing)}: using one in the CM cache")
         env["MLPERF_STORAGE_NEEDS_VENV"] = "yes"
         env["MLPERF_STORAGE_VENV_BASE"] = sys.executable
+        env["MLPERF_STORAGE_VENV_BASE_VERSION"] = f"{Path(sys.executable).resolve()} {sys.version}"
         env["MLPERF_STORAGE_VENV_REQUIREMENTS"] = " ".join(requirements)
         env["MLPERF_STORAGE_VENV_LIBRARY"] = "" if source.is_dir() else str(package)
     return {"return": 0}

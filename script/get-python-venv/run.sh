@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A virtual environment with the required packages, and a link to the library where it is needed.
 set -e
+export PIP_DISABLE_PIP_VERSION_CHECK=1
 "$MLPERF_STORAGE_VENV_BASE" -m venv venv
 read -r -a requirements <<< "$MLPERF_STORAGE_VENV_REQUIREMENTS"
 echo "installing: ${requirements[*]}"

@@ -1,5 +1,6 @@
 """Compose the command that runs the whole job again."""
 
+import os
 import shlex
 
 
@@ -7,9 +8,10 @@ def preprocess(i):
     """Put the command where the report shows it."""
     env, meta = i["env"], i["meta"]
     variations = [f"_{name}" for name in i["variation_tags"]]
-    command = ["cm", "run", "script", "--tags=" + ",".join([*meta["tags"], *variations])]
+    command = ["run", "script", "--tags=" + ",".join([*meta["tags"], *variations])]
     for name, key in meta["input_mapping"].items():
         if env.get(key):
             command.append(f"--{name}={env[key]}")
-    env["MLPERF_STORAGE_RERUN_COMMAND"] = shlex.join(command)
+    cm = os.environ.get("MLPERF_STORAGE_CM_COMMAND", "cm")
+    env["MLPERF_STORAGE_RERUN_COMMAND"] = f"{cm} {shlex.join(command)}"
     return {"return": 0}

@@ -1,6 +1,7 @@
 """Decide where data are kept: what the user names, else a folder of the CM cache."""
 
 import os
+from urllib.parse import unquote, urlsplit
 
 EMBEDDED_BUCKET = "s3://cm4storage"
 
@@ -9,19 +10,31 @@ def preprocess(i):
     """Set the root of the data, and the embedded server's folder where one is used."""
     env = i["env"]
     data_dir = env.get("MLPERF_STORAGE_DATA_DIR") or env["MLPERF_STORAGE_FOLDER"]
-    is_object_uri = data_dir.startswith("s3://")
-    env["MLPERF_STORAGE_SERVER_DIR"] = ""
-    env["MLPERF_STORAGE_DATA_URI"] = data_dir
-    if env["MLPERF_STORAGE_BACKEND"] == "file":
-        if is_object_uri or env.get("MLPERF_STORAGE_ENDPOINT_URL"):
-            return _error("an S3 location needs the S3 backend: add _s3 to the tags")
-        return {"return": 0}
-    endpoint = env.get("MLPERF_STORAGE_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL")
-    if is_object_uri:
+    endpoint = env.get("MLPERF_STORAGE_ENDPOINT_URL") or ""
+    for name, text in (("--data_dir", data_dir), ("--endpoint_url", endpoint)):
+        if "@" in urlsplit(text).netloc:
+            return _error(f"{name}: credentials do not belong in a URL; set the AWS_* variables")
+    env["MLPERF_STORAGE_DATA_URI"], env["MLPERF_STORAGE_SERVER_DIR"] = data_dir, ""
+    if env["MLPERF_STORAGE_BACKEND"] == "s3":
+        return _set_s3(env, data_dir, endpoint or os.environ.get("AWS_ENDPOINT_URL", ""))
+    if endpoint:
+        return _error("--endpoint_url is for the S3 backend: add _s3 to the tags")
+    if data_dir.startswith("s3://"):
+        return _error(f"--data_dir={data_dir} is for the S3 backend: add _s3 to the tags")
+    return {"return": 0}
+
+
+def _set_s3(env, data_dir, endpoint):
+    """Use the bucket that is named, or an embedded server that keeps its data in a folder."""
+    if data_dir.startswith("s3://"):
         return {"return": 0}
     if endpoint:
         return _error("an endpoint needs a bucket: give --data_dir=s3://BUCKET/PREFIX")
-    env["MLPERF_STORAGE_SERVER_DIR"] = data_dir
+    scheme, _, _ = data_dir.rpartition("://")
+    if scheme not in ("", "file"):
+        return _error(f"--data_dir={data_dir} is no S3 location: give s3://BUCKET/PREFIX")
+    folder = unquote(urlsplit(data_dir).path) if scheme else data_dir
+    env["MLPERF_STORAGE_SERVER_DIR"] = folder
     env["MLPERF_STORAGE_DATA_URI"] = EMBEDDED_BUCKET
     return {"return": 0}
 

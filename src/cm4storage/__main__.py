@@ -1,8 +1,31 @@
 """Run the command line as ``python -m cm4storage``."""
 
+import os
+import signal
 import sys
 
-from cm4storage.cli import main
+
+def run() -> None:
+    """Run the command line as the program of this process.
+
+    Ctrl-C ends it without a traceback at any moment: while modules are being imported, and while
+    the interpreter shuts down, when nothing is left to be interrupted.
+    """
+    code = 130
+    try:
+        from cm4storage.cli import main
+
+        code = main()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if code in (130, 143):
+        # Who ends a run does not wait for threads that hang in a request to a silent service.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

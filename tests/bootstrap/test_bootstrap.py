@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -79,6 +80,11 @@ def test_exported_variables(ready: Checkout) -> None:
     venv = str(ready.path / ".venv")
     path = f"{venv}/bin:{ready.machine.programs}"
     assert call.stdout.splitlines() == [venv, str(ready.path / ".cm"), "1", path]
+
+
+def test_recipes_are_told_how_to_be_run_again(ready: Checkout) -> None:
+    shown = ready.call("sh", "-c", 'echo "$MLPERF_STORAGE_CM_COMMAND"').stdout.strip()
+    assert shlex.split(shown) == [str(ready.path / "bootstrap"), "cm"]
 
 
 def test_working_directory_is_the_caller_s(ready: Checkout, tmp_path: Path) -> None:

@@ -234,6 +234,17 @@ def test_a_failed_run_removes_no_folder_of_the_user(cm4storage, workload_file, t
     assert not list((tmp_path / "mine").iterdir())
 
 
+@pytest.mark.parametrize("delay_s", [0.02 * k for k in range(12)])
+def test_ctrl_c_at_any_moment_shows_no_traceback(start, workload_file, delay_s):
+    """From the interpreter's start to its end; what the code is depends on the moment."""
+    process = start("generate", f"--workload={workload_file()}", "--data_dir=data")
+    time.sleep(0.03 + delay_s)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode in (0, 130, -signal.SIGINT)
+    assert "Traceback" not in err or process.returncode == -signal.SIGINT
+
+
 def test_quiet_writes_nothing_but_errors(cm4storage, workload_file):
     options = [f"--workload={workload_file()}", "--data_dir=data", "--quiet"]
     done = cm4storage("generate", *options)

@@ -31,12 +31,14 @@ class MemorySource:
     def __init__(self, data) -> None:
         self._data = memoryview(data)
         self.bytes_read = 0
+        self.largest_read_bytes = 0
 
     @contextlib.contextmanager
     def read(self, start, length):
         end = len(self._data) if length is None else start + length
         view = self._data[start:end]
         self.bytes_read += len(view)
+        self.largest_read_bytes = max(self.largest_read_bytes, len(view))
         yield view
 
 

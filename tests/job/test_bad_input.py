@@ -53,6 +53,9 @@ def test_unknown_workload_variation_and_tags(cm_home):
         (["--params=dataset.num_files_train=many"], 1, "expected a whole number"),
         (["--params=dataset.num_file_train=3"], 1, "did you mean dataset.num_files_train?"),
         (["--params=epochs"], 1, "not KEY=VALUE"),
+        (["--max_epochs=0"], 2, "--max_epochs must be at least 1"),
+        (["--config="], 2, "--config needs a value"),
+        (["--run_dir=results"], 2, "--run_dir"),
         (["--max_steps=abc"], 2, "--max_steps must be a whole number"),
         (["--max_step=3"], 2, "--max_steps"),
     ],
@@ -68,6 +71,42 @@ def test_an_endpoint_that_does_not_answer(cm_home):
         "--endpoint_url=http://127.0.0.1:9", tags=f"{MAIN},_s3", env=keys,
     )  # fmt: skip
     assert "planted" not in output
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--endpoint_url=http://me:planted-password@127.0.0.1:9", "--data_dir=s3://bucket"],
+        ["--data_dir=s3://me:planted-password@bucket"],
+    ],
+)
+def test_credentials_in_a_url_are_refused_and_not_printed(cm_home, args):
+    for tags in (f"{MAIN},_s3", "setup,storage,backend,_s3"):
+        output = check(cm_home, 1, "credentials do not belong in a URL", *args, tags=tags)
+        assert "planted-password" not in output
+
+
+def test_locations_of_other_backends_are_refused(cm_home):
+    tags = f"{MAIN},_s3"
+    check(cm_home, 1, "is no S3 location", "--data_dir=az://account/container", tags=tags)
+    check(cm_home, 1, "--endpoint_url is for the S3 backend", "--endpoint_url=http://127.0.0.1:9")
+
+
+def test_a_stock_workload_and_a_file_exclude_each_other(cm_home):
+    (cm_home.work / "own.yaml").write_text("dataset: {format: npz}")
+    message = "a workload file and resnet50 exclude each other"
+    check(cm_home, 2, message, "--config=own.yaml", tags=f"{MAIN},_resnet50")
+
+
+def test_what_serves_another_recipe_says_so(cm_home):
+    check(cm_home, 2, "run that one", tags="get,python,venv,storage")
+
+
+@pytest.mark.parametrize("place", ["/proc/nothing", "a file"])
+def test_results_that_cannot_be_written_are_said_before_anything_is_made(cm_home, place):
+    (cm_home.work / "a file").write_text("")
+    output = check(cm_home, 3, "choose another with --results_dir", f"--results_dir={place}")
+    assert "generat" not in output.replace("generate-", "")
 
 
 def test_an_endpoint_without_a_bucket_and_a_bucket_without_the_backend(cm_home):

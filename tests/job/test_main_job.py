@@ -104,6 +104,20 @@ def test_a_report_is_made_again_from_the_run_alone(cm_home, fast):
     assert (folder / "summary.json").exists()
 
 
+def test_a_folder_for_the_embedded_server_may_be_a_uri(cm_home, fast):
+    folder = cm_home.work / "server here"
+    uri = folder.as_uri()
+    code, output = cm_home.run(f"{MAIN},_s3", f"--params={fast}", f"--data_dir={uri}")
+    assert code == 0, output
+    assert (folder / "data").is_dir()
+
+
+def test_bert_has_an_accelerator_of_its_own(cm_home):
+    code, output = cm_home.run("get,dlio,workload,_bert")
+    assert code == 0, output
+    assert "workload bert_v100 (quick scale)" in output
+
+
 def test_the_printed_command_works_by_hand(cm_home, fast):
     _, output = cm_home.run(MAIN, f"--params={fast}")
     command = re.search(r"command: (.* -m cm4storage run .*)", output).group(1)
@@ -193,7 +207,8 @@ def test_stock_yaml_of_the_wheel_runs_unmodified(cm_home, dlio_wheel, backend, n
     report = json.loads((folder / "report.json").read_text())
     assert report["benchmark_name"] == f"{name}_h100"
     assert report["scale"] == "stock"
-    assert "not comparable" not in output
+    assert "quick scale" not in output
+    assert "run-dlio-mlperf _" + backend[1:] in output  # and no model that is not run
     assert len(report["epochs"]) == 2
 
 

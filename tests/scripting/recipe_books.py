@@ -21,6 +21,27 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
+WRITE = """
+    def preprocess(i):
+        with open("made.txt", "w") as stream:
+            stream.write("made")
+        i["env"]["PLACE"] = i["env"]["CM_TMP_CURRENT_SCRIPT_WORK_PATH"]
+"""
+
+CACHED: dict[str, Any] = {
+    "cache": True,
+    "input_mapping": {"size": "SIZE", "config": "CONFIG", "where": "WHERE"},
+    "input_description": {"config": {"type": "file"}, "where": {"type": "path"}},
+    "default_env": {"SIZE": "1", "MODE": "plain"},
+    "new_env_keys": ["PLACE", "PORT"],
+    "volatile_env_keys": ["PORT"],
+    "variations": {
+        "small": {"group": "kind", "default": True},
+        "large": {"group": "kind", "env": {"KIND": "large"}},
+        "loud": {},
+    },
+}
+
 
 def uid_of(alias: str) -> str:
     """Return a CM uid that belongs to `alias`."""

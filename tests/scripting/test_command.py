@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -193,10 +196,26 @@ def test_a_dry_run_admits_what_it_cannot_know(cm: CM, recipes: Recipes) -> None:
 
 @pytest.mark.usefixtures("chain")
 def test_print_deps_gives_commands_that_work(cm: CM) -> None:
-    said = cm.script("run,job", "--print_deps").stdout
-    commands = [line.split() for line in said.splitlines() if line.strip().startswith("cm run")]
-    assert commands == [["cm", "run", "script", f"--tags={t}"] for t in ("get,data", "run,job")]
-    assert all(cm(*command[1:]).returncode == 0 for command in commands)
+    said = cm.script("run,job", "--word=hello you", "--size=2", "--print_deps").stdout
+    commands = [shlex.split(line) for line in said.splitlines() if "cm run" in line]
+    assert commands == [
+        ["cm", "run", "script", "--tags=get,data", "--size=2"],
+        ["cm", "run", "script", "--tags=run,job", "--word=hello you", "--size=2"],
+    ]
+    again = [cm(*command[1:]) for command in commands]
+    assert "hit: " in again[0].stdout
+    assert "job on 2 bytes: hello you" in again[1].stdout
+
+
+@pytest.mark.usefixtures("chain")
+def test_print_deps_of_a_dry_run_starts_nothing(cm: CM) -> None:
+    said = cm.script("run,job", "--size=2", "--print_deps", "--fake_run").stdout
+    assert "cm run script --tags=get,data --size=2\n" in said
+    assert "making" not in said
+    assert not cm.entries()
+    assert "--fake_run" in next(
+        line for line in cm("run", "script", "--help").stdout.splitlines() if "print_deps" in line
+    )
 
 
 @pytest.mark.usefixtures("chain")
@@ -292,3 +311,75 @@ def test_a_cache_that_cannot_be_written(cm: CM, recipes: Recipes) -> None:
     assert done.returncode == 3
     assert "the CM cache cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("chain")
+@pytest.mark.parametrize("flag", ["-j", "--out=json"])
+@pytest.mark.parametrize("words", [("find", "script"), ("find", "cache"), ("show", "cache")])
+def test_lists_as_json(cm: CM, words: tuple[str, ...], flag: str) -> None:
+    assert cm.script("get,data").returncode == 0
+    done = cm(*words, "--tags=get,data", flag)
+    listed = json.loads(done.stdout)["list"]
+    assert [sorted(each)[-3:] for each in listed] != []
+    first = listed[0]
+    assert set(first["tags"]) >= {"get", "data"}
+    assert Path(first["folder"]).is_dir()
+    if words[1] == "script":
+        assert first["variations"] == ["big", "large", "small"]
+    else:
+        assert (first["recipe_alias"], first["state"]) == ("get-data", "complete")
+    if words[0] == "show":
+        assert first["size_bytes"] > 0
+
+
+@pytest.mark.usefixtures("chain")
+@pytest.mark.parametrize("flag", ["", "-j", "--out=json"])
+@pytest.mark.parametrize(
+    "words", [("find", "script"), ("show", "cache"), ("run", "script", "--tags=get,data")]
+)
+def test_a_closed_pipe_ends_quietly(cm: CM, words: tuple[str, ...], flag: str) -> None:
+    assert cm.script("get,data").returncode == 0
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        cm.command(*words, *filter(None, [flag])),
+        cwd=cm.caller,
+        env=cm.environment,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    os.close(writer)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["-j", "--out=json"])
+def test_json_holds_no_secret_under_a_plain_name(cm: CM, recipes: Recipes, flag: str) -> None:
+    recipes.add(
+        "run-it",
+        {"input_mapping": {"pin": "PIN"}, "new_env_keys": ["URL", "ALL"], "new_state_keys": ["*"]},
+        run="""
+            echo "URL=scheme:$MY_TOKEN@host $PIN" > tmp-run-env.out
+            echo "{\\"deep\\": [{\\"$MY_TOKEN\\": \\"x$MY_TOKEN\\"}]}" > tmp-run-state.json
+            exit "${STATUS:-0}"
+        """,
+        hooks="""
+            def preprocess(i):
+                if i["env"].get("FAIL"):
+                    raise ValueError(i["env"]["MY_TOKEN"])
+        """,
+    )
+    words = ("--env.MY_TOKEN=hunter22-planted", "--pin=1234", flag)
+    done = cm.script("run,it", *words)
+    assert json.loads(done.stdout)["new_env"] == {"URL": "scheme:***@host 1234"}
+    assert json.loads(done.stdout)["new_state"] == {"deep": [{"***": "x***"}]}
+    failed = cm.script("run,it", *words, "--env.FAIL=1", "-v")
+    assert json.loads(failed.stdout)["return"] == 70
+    assert "ValueError: ***" in failed.stderr
+    unknown = cm.script("run,it", *words, "--nosuch=hunter22-planted")
+    for each in (done, failed, unknown):
+        assert "hunter22-planted" not in each.stdout + each.stderr

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from recipe_books import CACHED, WRITE
+
+from cm4storage.core.errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from recipe_books import Library, Recipes
-
-WRITE = """
-    def preprocess(i):
-        with open("made.txt", "w") as stream:
-            stream.write("made")
-        i["env"]["PLACE"] = i["env"]["CM_TMP_CURRENT_SCRIPT_WORK_PATH"]
-"""
-
-CACHED: dict[str, Any] = {
-    "cache": True,
-    "input_mapping": {"size": "SIZE", "config": "CONFIG", "where": "WHERE"},
-    "input_description": {"config": {"type": "file"}, "where": {"type": "path"}},
-    "default_env": {"SIZE": "1", "MODE": "plain"},
-    "new_env_keys": ["PLACE", "PORT"],
-    "volatile_env_keys": ["PORT"],
-    "variations": {
-        "small": {"group": "kind", "default": True},
-        "large": {"group": "kind", "env": {"KIND": "large"}},
-        "loud": {},
-    },
-}
 
 
 @pytest.fixture
@@ -164,34 +147,6 @@ def test_a_file_counts_by_content_and_name_not_by_folder(library: Library, tmp_p
     (tmp_path / "b" / "w.yaml").write_text("content: 2")
     decision = library.decision("get,data", config=str(tmp_path / "b" / "w.yaml"))
     assert decision == "miss: content of CONFIG changed"
-
-
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        ({"size": "2"}, "SIZE changed '1' -> '2'"),
-        ({"env": {"MODE": ""}}, "MODE changed 'plain' -> ''"),
-        ({"where": "/x"}, "WHERE changed unset -> '/x'"),
-        ({"tags": "get,data,_loud"}, "variations changed _small -> _loud,_small"),
-        ({"version": "2"}, "CM_VERSION changed unset -> '2'"),
-        (
-            {"size": "2", "env": {"MODE": "m"}},
-            "MODE changed 'plain' -> 'm'; SIZE changed '1' -> '2'",
-        ),
-    ],
-)
-@pytest.mark.usefixtures("cached")
-def test_a_miss_says_why(library: Library, given: dict[str, Any], reason: str) -> None:
-    assert library.decision("get,data") == "miss: first run"
-    given = dict(given)
-    assert library.decision(given.pop("tags", "get,data"), **given) == f"miss: {reason}"
-
-
-@pytest.mark.usefixtures("cached")
-def test_a_miss_is_explained_against_the_most_similar_entry(library: Library) -> None:
-    library.run("get,data,_large", size="7")
-    library.run("get,data", size="5")
-    assert library.decision("get,data,_large", size="8") == "miss: SIZE changed '7' -> '8'"
 
 
 def test_a_recipe_without_declared_inputs_is_keyed_by_all_it_gets(
@@ -460,3 +415,45 @@ def test_an_entry_gets_its_description_again(library: Library) -> None:
     description.unlink()
     assert not is_new(library.decision("get,data"))
     assert description.read_text() == before
+
+
+# What a recipe's folder may hold
+
+
+def test_links_count_by_what_they_say_and_what_they_lead_to(
+    cached: Path, library: Library, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared.py"
+    shared.write_text("1")
+    for target in ("nowhere", "nowhere-else", str(tmp_path), str(shared)):
+        (cached / "link").unlink(missing_ok=True)
+        (cached / "link").symlink_to(target)
+        assert is_new(library.decision("get,data")), target
+        assert not is_new(library.decision("get,data")), target
+    shared.write_text("2")
+    assert library.decision("get,data") == "miss: recipe code changed (link)"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket"])
+def test_what_is_no_file_is_refused(cached: Path, library: Library, kind: str) -> None:
+    path = cached / "odd"
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        here = Path.cwd()
+        os.chdir(cached)  # the name of a socket must be short
+        with socket.socket(socket.AF_UNIX) as end:
+            end.bind("odd")
+        os.chdir(here)
+    with pytest.raises(UserError, match=r"something that is no file: odd(.|\n)*get-data/odd"):
+        library.run("get,data")
+
+
+def test_a_file_of_a_recipe_that_cannot_be_read(cached: Path, library: Library) -> None:
+    path = cached / "secret.txt"
+    path.write_text("x")
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("root reads everything")
+    with pytest.raises(UserError, match=r"cannot read secret\.txt: Permission denied"):
+        library.run("get,data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from process_watch import running, until
 from recipe_books import Recipes
 
 from cm4storage.core.errors import StorageFault
@@ -105,29 +107,6 @@ def test_a_bare_wait_does_not_wait_for_the_engine(recipes: Recipes, library: Lib
 def test_stdin_is_never_waited_for(cm: CM, recipes: Recipes) -> None:
     recipes.add("run-it", run="cat > /dev/null")
     assert cm.script("run,it").returncode == 0
-
-
-def running(marker: str) -> list[int]:
-    """Return the processes whose environment or command line holds `marker`."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-            text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-        except OSError:
-            continue
-        if marker.encode() in text and state != "Z" and int(folder.name) != os.getpid():
-            found.append(int(folder.name))
-    return found
-
-
-def until(condition: Callable[[], object], timeout_s: float = 30.0) -> bool:
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 LONG = """
@@ -290,7 +269,7 @@ def test_a_daemon_that_run_sh_leaves_is_named(cm: CM, recipes: Recipes) -> None:
     recipes.add("run-it", run="setsid sleep 20 > /dev/null 2>&1 &")
     done = cm.script("run,it")
     assert done.returncode == 0
-    assert "a process that this run started is still there" in done.stdout
+    assert re.search(r"still there after 10 s: process \d+\n", done.stdout)
 
 
 def test_a_full_disk_is_a_storage_fault(library: Library, recipes: Recipes) -> None:
@@ -306,3 +285,43 @@ def test_a_full_disk_is_a_storage_fault(library: Library, recipes: Recipes) -> N
     )
     with pytest.raises(StorageFault, match="run-it: No space left on device"):
         library.run("run,it")
+
+
+def test_what_run_sh_leaves_in_the_background_is_ended(cm: CM, recipes: Recipes) -> None:
+    recipes.add(
+        "do-it",
+        run="""
+            sleep 600 &
+            echo $! > "$CM_TMP_CURRENT_PATH/pids"
+            ( trap '' TERM; sleep 601; sleep 602 ) &
+            echo $! >> "$CM_TMP_CURRENT_PATH/pids"
+        """,
+    )
+    recipes.add(
+        "run-it",
+        {"deps": [{"tags": "do,it"}]},
+        run="""
+            while read -r pid; do
+                read -r line < "/proc/$pid/stat" || continue
+                set -- ${line##*) }
+                [ "$1" = Z ] || exit 9
+            done 2> /dev/null < "$CM_TMP_CURRENT_PATH/pids"
+            true
+        """,
+    )
+    done = cm.script("run,it", f"--env.MARKER={cm.folder}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len((cm.caller / "pids").read_text().split()) == 2
+    assert "still there" not in done.stdout
+    assert not running(str(cm.folder))
+
+
+def test_a_hash_can_be_interrupted(cm: CM, recipes: Recipes) -> None:
+    folder = recipes.add("run-it")
+    with (folder / "huge.bin").open("wb") as stream:
+        stream.truncate(1 << 40)  # takes no space, and minutes to read
+    process = cm.start("run", "script", "--tags=run,it")
+    assert until(lambda: any(cm.temporary.iterdir()))
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, said

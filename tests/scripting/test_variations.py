@@ -12,7 +12,7 @@ from cm4storage.scripting.query import Query
 from cm4storage.scripting.variations import resolve_variations
 
 if TYPE_CHECKING:
-    from recipe_books import Recipes
+    from recipe_books import Library, Recipes
 
 VARIATIONS: dict[str, Any] = {
     "unet3d": {"group": "model", "default": True, "default_variations": {"scale": "quick"}},
@@ -117,3 +117,54 @@ def test_a_default_for_a_group_that_is_not_there_names_the_file(recipes: Recipes
     recipe = parse_recipe(recipes.add("run-it", metadata), "recipes")
     with pytest.raises(UserError, match=r"no variation group 'nogroup'(.|\n)*run-it/_cm.yaml"):
         names(recipe, "_a")
+
+
+UNLESS: dict[str, Any] = {
+    "input_mapping": {"config": "CONFIG"},
+    "default_env": {},
+    "new_env_keys": ["MODEL"],
+    "variations": {
+        "unet3d": {
+            "group": "model",
+            "default": True,
+            "default_unless_env": ["CONFIG", "OTHER"],
+            "env": {"MODEL": "unet3d"},
+        },
+        "bert": {"group": "model", "env": {"MODEL": "bert"}},
+        "file": {"group": "backend", "default": True},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "_unet3d,_file"),
+        ({"config": "x"}, "_file"),
+        ({"env": {"CONFIG": "x"}}, "_file"),
+        ({"const": {"CONFIG": "x"}}, "_file"),
+        ({"env": {"OTHER": "x"}}, "_file"),
+        ({"env": {"CONFIG": ""}}, "_unet3d,_file"),
+        ({"env": {"CONFIGS": "x"}}, "_unet3d,_file"),
+        ({"config": "x", "tags": "do,it,_unet3d"}, "_unet3d,_file"),
+        ({"config": "x", "tags": "do,it,_bert"}, "_bert,_file"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["do", "run"])
+def test_a_default_that_a_variable_of_the_call_overrules(
+    recipes: Recipes, library: Library, given: dict[str, Any], expected: str, verb: str
+) -> None:
+    recipes.add("do-it", UNLESS)
+    recipes.add("run-it", {**UNLESS, "deps": [{"tags": "do,it", "inherit_variation_tags": True}]})
+    tags = given.get("tags", "do,it").replace("do", verb)
+    library.run(**{**given, "tags": tags})
+    lines = library.said().splitlines()
+    assert [f"do-it {expected}" in line for line in lines if "do-it" in line] == [True]
+    if verb == "run":
+        assert any(f"run-it {expected}" in line for line in lines)
+
+
+def test_help_says_when_a_default_is_none(recipes: Recipes, library: Library) -> None:
+    recipes.add("do-it", UNLESS)
+    library.run("do,it", help=True)
+    assert "(default, unless --config or --env.OTHER is given)" in library.said()

@@ -7,16 +7,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cm4storage.core.errors import StorageFault
-from cm4storage.storage.buffers import BufferPool
 from cm4storage.storage.file import FileStore
 from cm4storage.storage.file_faults import file_fault
 from cm4storage.storage.store import MissingObject
 
-MIB = 2**20
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -72,6 +73,52 @@ FileStore(Path({os.fspath(tmp_path / "root")!r})).write("object", chunks())
     assert keys(store) == ["object"]
     with store.read("object") as view:
         assert view == b"old"
+
+
+def leave_temporary(folder: Path, name: str, *, age_s: float) -> Path:
+    """Make what a killed writer leaves, as if it had been that long ago."""
+    path = folder / f".cm4storage-{name * 16}.tmp"
+    path.write_bytes(b"cut off")
+    then = path.stat().st_mtime - age_s
+    os.utime(path, (then, then))
+    return path
+
+
+def test_leftovers_of_killed_writers_are_removed_by_a_later_write(tmp_path: Path) -> None:
+    folder = tmp_path / "root" / "train"
+    folder.mkdir(parents=True)
+    stale = leave_temporary(folder, "a", age_s=4000)
+    fresh = leave_temporary(folder, "b", age_s=3000)
+    other = folder / ".cm4storage-mine.tmp"
+    other.write_bytes(b"a name that no write makes")
+    os.utime(other, (0, 0))
+    link = folder / f".cm4storage-{'d' * 16}.tmp"
+    link.symlink_to(other)
+    FileStore(tmp_path / "root").write("elsewhere/object", [memoryview(b"x")])
+    assert stale.exists()
+    FileStore(tmp_path / "root").write("train/object", [memoryview(b"x")])
+    assert not stale.exists()
+    assert fresh.exists()
+    assert other.exists()
+
+
+def test_the_file_of_a_writer_that_pauses_for_hours_is_kept(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+
+    def chunks() -> Iterator[memoryview]:
+        yield memoryview(b"first ")
+        (temporary,) = tmp_path.glob(".cm4storage-*.tmp")
+        os.utime(temporary, (0, 0))
+        program = (
+            "import sys; from pathlib import Path; from cm4storage.storage.file import FileStore; "
+            "FileStore(Path(sys.argv[1])).write('other', [b'x'])"
+        )
+        subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+        yield memoryview(b"second")
+
+    store.write("object", chunks())
+    assert (tmp_path / "object").read_bytes() == b"first second"
+    assert keys(store) == ["object", "other"]
 
 
 def test_names_that_are_not_utf8_are_left_out(store: FileStore, tmp_path: Path) -> None:
@@ -213,51 +260,6 @@ with store.read("old") as view:
     assert "the file system is full" in result.stdout, result
     assert "free some space" in result.stdout
     assert "['old'] True\nb'old'" in result.stdout
-
-
-class TestBufferPool:
-    def test_buffers_are_reused(self) -> None:
-        pool = BufferPool()
-        first = pool.acquire(100_000)
-        pool.release(first)
-        assert pool.free_bytes >= 100_000
-        assert pool.acquire(90_000) is first
-        assert pool.free_bytes == 0
-
-    def test_buffers_are_page_aligned_and_large_enough(self) -> None:
-        pool = BufferPool()
-        for length in (0, 1, 4096, 4097, 999_999, 5 * MIB):
-            buffer = pool.acquire(length)
-            assert length <= buffer.capacity_bytes <= max(4096, length * 1.13 + 4096)
-            assert buffer.view(length).nbytes == length
-
-    def test_a_small_read_does_not_take_a_large_buffer(self) -> None:
-        pool = BufferPool()
-        pool.release(pool.acquire(64 * MIB))
-        assert pool.acquire(2 * MIB).capacity_bytes < 3 * MIB
-
-    def test_idle_memory_is_limited_and_the_oldest_goes(self) -> None:
-        pool = BufferPool(max_free_bytes=3 * MIB)
-        buffers = [pool.acquire(MIB) for _ in range(5)]
-        for buffer in buffers:
-            pool.release(buffer)
-        assert pool.free_bytes <= 3 * MIB
-        assert pool.acquire(MIB) in buffers[2:]
-
-    def test_a_buffer_that_is_still_seen_is_not_lent_again(self) -> None:
-        pool = BufferPool()
-        buffer = pool.acquire(1000)
-        kept = buffer.view(1000)[10:20]
-        pool.release(buffer)
-        assert pool.free_bytes == 0
-        assert pool.acquire(1000) is not buffer
-        assert kept.nbytes == 10
-
-    def test_clear_gives_the_memory_back(self) -> None:
-        pool = BufferPool()
-        pool.release(pool.acquire(MIB))
-        pool.clear()
-        assert pool.free_bytes == 0
 
 
 def test_an_array_made_from_a_loan_stays_intact(store: FileStore) -> None:

@@ -84,6 +84,9 @@ def test_children() -> None:
         ("s3://bucket", {"endpoint_url": "http://h:x"}, r"malformed endpoint"),
         ("s3://bucket", {"endpoint_url": "http://h?x=1"}, r"no query"),
         ("s3://bucket", {"server_dir": Path("rel")}, r"must be absolute"),
+        ("s3://bucket", {"server_dir": Path("file:///x")}, r"(?s)not a URI.*absolute path"),
+        ("s3://bucket", {"server_dir": Path("file:///x").absolute()}, r"a path, not a URI"),
+        ("s3://bucket", {"server_dir": Path("/tmp/s3://bucket/x")}, r"a path, not a URI"),
         (
             "s3://bucket",
             {"endpoint_url": "http://h", "server_dir": Path("/d")},

@@ -303,6 +303,6 @@ def test_a_server_that_is_killed_under_load_is_an_error_not_a_hang(tmp_path: Any
     with open_store(location, retry_limit_s=2.0) as store:
         store.write("key", [memoryview(bytes(MIB))])
         os.kill(pid_of(tmp_path / "server", "server"), 9)
-        with pytest.raises(StorageFault, match="not reachable"):
+        with pytest.raises(StorageFault, match="the embedded server of this run has ended"):
             store.write("key", (memoryview(bytes(MIB)) for _ in range(64)))
     wait_until(lambda: not processes_of(tmp_path / "server"), "the supervisor ends")

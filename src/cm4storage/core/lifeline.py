@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LIFELINE_VARIABLE = "MLPERF_STORAGE_LIFELINE_FD"
 
+RELEASE_TIMEOUT_S = 10.0
+"""How long the top of a run waits for its helpers to end."""
+
 
 class Lifeline:
     """The top's side. Pass `child_descriptor` to children (``pass_fds``) with `environment`."""
@@ -37,7 +40,7 @@ class Lifeline:
         """Return the variable that tells children the descriptor's number."""
         return {LIFELINE_VARIABLE: str(self.child_descriptor)}
 
-    def release(self, timeout_s: float = 10.0) -> bool:
+    def release(self, timeout_s: float = RELEASE_TIMEOUT_S) -> bool:
         """Tell all holders that the run has ended, and wait until they are gone.
 
         Returns

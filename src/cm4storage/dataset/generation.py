@@ -100,17 +100,19 @@ def _write_all(
     def write(file: PlannedFile) -> FileEntry | None:
         return None if stop.is_set() else _write_file(file, file_format, store, progress)
 
-    with ThreadPoolExecutor(GENERATOR_THREADS, thread_name_prefix="generate") as pool:
+    pool = ThreadPoolExecutor(GENERATOR_THREADS, thread_name_prefix="generate")
+    try:
         first = islice(files, _UNDER_WAY * GENERATOR_THREADS)
         under_way = deque(pool.submit(write, file) for file in first)
-        try:
-            while under_way:
-                entry = under_way.popleft().result()
-                under_way.extend(pool.submit(write, file) for file in islice(files, 1))
-                if entry is not None:
-                    yield entry
-        finally:
-            stop.set()
+        while under_way:
+            entry = under_way.popleft().result()
+            under_way.extend(pool.submit(write, file) for file in islice(files, 1))
+            if entry is not None:
+                yield entry
+    finally:
+        stop.set()
+        # After an error a thread may hang in a request to a silent service: it is left behind.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _write_file(

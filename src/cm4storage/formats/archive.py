@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from isal.isal_zlib import crc32, decompress
+from isal.isal_zlib import crc32, decompressobj
+
+from cm4storage.core.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +29,9 @@ _SIZES_FOLLOW = 0x0008
 _STORED, _DEFLATED = 0, 8
 _EPOCH_DATE = (1 << 5) | 1
 _LONGEST_COMMENT = 0xFFFF
+# DEFLATE cannot make more than this of one byte.
+_LARGEST_EXPANSION = 1032
+_LARGEST_EXPANDED_BYTES = 4 * GIB
 
 
 @dataclass(frozen=True)
@@ -134,26 +139,33 @@ def read_directory(view: memoryview) -> dict[str, Member]:
     return members
 
 
+def _unpack(layout: struct.Struct, view: memoryview, at: int) -> tuple[Any, ...]:
+    """Unpack a record at a place that the file itself names, and so may lie about."""
+    if not 0 <= at <= len(view) - layout.size:
+        raise ValueError("the archive's directory points outside the file")
+    return layout.unpack_from(view, at)
+
+
 def _find_directory(view: memoryview) -> tuple[int, int]:
     tail_start = max(0, len(view) - _END.size - _LONGEST_COMMENT)
     at = bytes(view[tail_start:]).rfind(b"PK\x05\x06")
     if at < 0:
         raise ValueError("no zip archive, or its end is missing")
     at += tail_start
-    _, _, _, _, count, _, offset, _ = _END.unpack_from(view, at)
+    _, _, _, _, count, _, offset, _ = _unpack(_END, view, at)
     locator = at - _LOCATOR64.size
     if (
         _LIMIT32 in (offset, count)
         and locator >= 0
         and bytes(view[locator : locator + 4]) == b"PK\x06\x07"
     ):
-        _, _, at64, _ = _LOCATOR64.unpack_from(view, locator)
-        *_, count, _, offset = _END64.unpack_from(view, at64)
+        _, _, at64, _ = _unpack(_LOCATOR64, view, locator)
+        *_, count, _, offset = _unpack(_END64, view, at64)
     return int(count), int(offset)
 
 
 def _read_entry(view: memoryview, at: int) -> tuple[Member, int]:
-    fields = _CENTRAL.unpack_from(view, at)
+    fields = _unpack(_CENTRAL, view, at)
     if fields[0] != b"PK\x01\x02":
         raise ValueError("the archive's directory is damaged")
     method, crc, stored, size = fields[4], fields[7], fields[8], fields[9]
@@ -189,10 +201,7 @@ def read_member(view: memoryview, member: Member) -> memoryview:
     ValueError
         Saying what is wrong.
     """
-    try:
-        fields = _LOCAL.unpack_from(view, member.offset)
-    except struct.error as error:
-        raise ValueError(f"member {member.name} is cut off") from error
+    fields = _unpack(_LOCAL, view, member.offset)
     start = member.offset + _LOCAL.size + fields[9] + fields[10]
     data = view[start : start + member.stored_bytes]
     if fields[0] != b"PK\x03\x04" or len(data) != member.stored_bytes:
@@ -208,7 +217,14 @@ def _expanded(data: memoryview, member: Member) -> memoryview:
         return data
     if member.method != _DEFLATED:
         raise ValueError(f"compression method {member.method} is not supported")
+    limit_bytes = min(_LARGEST_EXPANSION * len(data), _LARGEST_EXPANDED_BYTES)
+    if member.size_bytes > limit_bytes:
+        raise ValueError(
+            f"member {member.name} is said to have {member.size_bytes} bytes, but {len(data)} "
+            f"compressed ones give {limit_bytes} at most"
+        )
     try:
-        return memoryview(decompress(data, wbits=-15))
+        # One byte more than it should be shows that the size is wrong, and no more is needed.
+        return memoryview(decompressobj(wbits=-15).decompress(data, member.size_bytes + 1))
     except Exception as error:  # isal's error class has no public name
         raise ValueError(f"member {member.name} cannot be decompressed") from error

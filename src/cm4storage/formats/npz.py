@@ -2,10 +2,15 @@
 
 Source: ``data_generator/npz_generator.py`` of dlio_benchmark: ``numpy.savez(x=records, y=labels)``
 with records of shape (rows, columns, samples), uint8, and one int64 zero per sample.
+
+Other writers' arrays are read too, if ``x`` has three dimensions and an element type of fixed size
+for numbers or truth values. A sample is its bytes then, ``x[..., i].tobytes()``: what an element
+means, and its byte order, do not matter here. Texts, times, records and objects are refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from cm4storage.core.units import MIB
@@ -15,6 +20,9 @@ from cm4storage.formats.npy import NpyHeader, decode_header, encode_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
 
     from cm4storage.formats.format import Content, FileShape, Source
 
@@ -51,15 +59,18 @@ class Npz:
         """Yield the samples of array ``x``; one sample a file is lent without copying."""
         with source.read(0, None) as view:
             try:
-                member = read_directory(view)["x.npy"]
-                array = read_member(view, member)
-                header = decode_header(array)
-                data = _checked_data(array, header)
+                data, header = _array_x(view)
             except KeyError:
                 raise CorruptFile(source.name, "the archive has no array x", offset=0) from None
             except ValueError as error:
                 raise CorruptFile(source.name, str(error), offset=0) from error
             yield from _samples(data, header)
+
+
+def _array_x(view: memoryview) -> tuple[memoryview, NpyHeader]:
+    array = read_member(view, read_directory(view)["x.npy"])
+    header = decode_header(array)
+    return _checked_data(array, header), header
 
 
 def _records_header(shape: FileShape) -> bytes:
@@ -91,20 +102,32 @@ def _checked_data(array: memoryview, header: NpyHeader) -> memoryview:
         raise ValueError("array x has another size than its header says")
     if len(header.shape) != 3:
         raise ValueError(f"array x has shape {header.shape}, not (rows, columns, samples)")
+    if header.shape[2] and not data:
+        raise ValueError(f"array x has shape {header.shape}: samples without any byte")
     return data
 
 
 def _samples(data: memoryview, header: NpyHeader) -> Iterator[memoryview]:
-    if header.shape[2] == 1:
-        yield data
-        return
+    """Yield the samples; each ends when the next is asked for, so that the store has its memory."""
+    rows, columns, samples = header.shape
+    try:
+        if samples == 1 and (not header.fortran_order or 1 in (rows, columns)):
+            yield data
+            return
+        for number in range(samples):
+            yield _sample(data, header, number)
+    finally:
+        with contextlib.suppress(BufferError):  # somebody still looks at it
+            data.release()
+
+
+def _sample(data: memoryview, header: NpyHeader, number: int) -> memoryview:
+    """Return a copy of sample `number`, its elements in C order."""
     import numpy as np
 
-    records = np.frombuffer(data, header.dtype)
+    elements: npt.NDArray[np.void] = np.frombuffer(data, f"V{header.item_bytes}")
     if header.fortran_order:
-        records = records.reshape(header.shape[::-1]).T
+        records = elements.reshape(header.shape[::-1]).T
     else:
-        records = records.reshape(header.shape)
-    for number in range(header.shape[2]):
-        sample = np.ascontiguousarray(records[..., number])
-        yield sample.reshape(-1).view(np.uint8).data
+        records = elements.reshape(header.shape)
+    return memoryview(records[..., number].tobytes())

@@ -3,21 +3,24 @@
 A record is: length (uint64), masked CRC-32C of the length, data, masked CRC-32C of the data, all
 little-endian; the mask is ((crc >> 15 | crc << 17) + 0xa282ead8) modulo 2**32. Source:
 ``tensorflow/core/lib/io/record_writer.h``. The Example has two features, ``image`` (bytes) and
-``size`` (int64, the number of bytes): ``data_generator/tf_generator.py`` of dlio_benchmark.
+``size`` (int64, the number of bytes): ``data_generator/tf_generator.py`` of dlio_benchmark. Other
+Examples are read if they have an ``image`` that is one value of bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from awscrt.checksums import crc32c
 
 from cm4storage.core.units import MIB
+from cm4storage.formats.example import ImageExample, find_image
 from cm4storage.formats.format import CorruptFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from cm4storage.formats.format import Content, FileShape, Source
 
@@ -27,6 +30,9 @@ _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _FRAME_BYTES = _HEADER.size + _FOOTER.size
 _LARGEST_RECORD_BYTES = 2**31
+# Of a range that ends within a record, the part that may be read again instead of being copied.
+_PART_READ_AGAIN = 1 / 64
+_LARGEST_KEPT_BYTES = 4096
 
 
 def _masked(crc: int) -> int:
@@ -38,14 +44,17 @@ class TfRecord:
 
     name = "tfrecord"
 
+    def __init__(self) -> None:
+        self._expected: _Layout | None = None
+
     def file_bytes(self, shape: FileShape) -> int:
         """Return the exact size of a file that `encode` makes for `shape`."""
-        example = _Example.of_size(shape.record_bytes)
+        example = ImageExample.of_size(shape.record_bytes)
         return shape.samples * (example.total_bytes + _FRAME_BYTES)
 
     def encode(self, shape: FileShape, content: Content) -> Iterator[memoryview]:
         """Yield one record after the other, each in the same reused buffer."""
-        example = _Example.of_size(shape.record_bytes)
+        example = ImageExample.of_size(shape.record_bytes)
         buffer = memoryview(bytearray(_HEADER.size + example.total_bytes + _FOOTER.size))
         length = struct.pack("<Q", example.total_bytes)
         _HEADER.pack_into(buffer, 0, example.total_bytes, _masked(crc32c(length)))
@@ -57,161 +66,162 @@ class TfRecord:
             yield buffer
 
     def decode(self, source: Source) -> Iterator[memoryview]:
-        """Yield the ``image`` of every record; both checksums of each are verified."""
-        start, record, wanted = 0, 0, CHUNK_BYTES
-        while True:
-            with source.read(start, wanted) as view:
-                used = 0
-                while (end := _record_end(view, used, start, record, source.name)) is not None:
-                    data = view[used + _HEADER.size : end - _FOOTER.size]
-                    _check_data(view, data, end, _Place(source.name, start + used, record))
-                    yield _image(data, _Place(source.name, start + used, record))
-                    record, used = record + 1, end
-                rest, at_end = view[used:], len(view) < wanted
-                if at_end and len(rest):
-                    raise CorruptFile(
-                        source.name,
-                        "the last record is cut off",
-                        offset=start + used,
-                        record=record,
-                    )
-                needed = _size_of_first(rest)
-            if at_end:
-                return
-            start, wanted = start + used, max(CHUNK_BYTES, needed)
+        """Yield the ``image`` of every record; both checksums of each are verified.
+
+        Hardly a byte is read twice, and no more memory is taken than for about `CHUNK_BYTES` and
+        one record.
+        """
+        decoder = _Decoder(source, self._expected)
+        try:
+            yield from decoder.images()
+        finally:
+            self._expected = decoder.layout  # the next file is likely to be alike
 
 
-class _Place(NamedTuple):
-    name: str
-    offset: int
-    record: int
+class _Layout(NamedTuple):
+    """Where the image is in a record whose bytes around it are known.
 
+    Attributes
+    ----------
+    record_bytes : int
+        The size of the record with its lengths and checksums.
+    image_start, image_end : int
+        From the start of the record.
+    head, tail : bytes
+        What stands before the image, and between it and the checksum of the data. Where they are
+        the same as in a record before, the record need not be taken apart.
+    is_kept : bool
+        False where they are too long to be kept, and so not known.
+    """
 
-def _size_of_first(rest: memoryview) -> int:
-    if len(rest) < _HEADER.size:
-        return 0
-    return int(_HEADER.unpack_from(rest)[0]) + _FRAME_BYTES
-
-
-def _record_end(view: memoryview, used: int, start: int, record: int, name: str) -> int | None:
-    """Return where the record at `used` ends, or None where `view` does not hold all of it."""
-    if len(view) - used < _HEADER.size:
-        return None
-    length, crc = _HEADER.unpack_from(view, used)
-    if crc != _masked(crc32c(view[used : used + 8])) or length > _LARGEST_RECORD_BYTES:
-        raise CorruptFile(
-            name, "the checksum of a record's length is wrong", offset=start + used, record=record
-        )
-    end = used + int(length) + _FRAME_BYTES
-    return end if end <= len(view) else None
-
-
-def _check_data(view: memoryview, data: memoryview, end: int, place: _Place) -> None:
-    (stored,) = _FOOTER.unpack_from(view, end - _FOOTER.size)
-    if stored != _masked(crc32c(data)):
-        raise CorruptFile(
-            place.name,
-            "the checksum of a record's data is wrong",
-            offset=place.offset + _HEADER.size,
-            record=place.record,
-        )
-
-
-class _Example(NamedTuple):
-    """The fixed bytes around ``image`` in the Example message of one sample size."""
-
+    record_bytes: int
+    image_start: int
+    image_end: int
     head: bytes
-    image_bytes: int
     tail: bytes
+    is_kept: bool = True
 
-    @classmethod
-    def of_size(cls, image_bytes: int) -> _Example:
-        values = b"\x0a" + _varint(image_bytes)
-        image_list = b"\x0a" + _varint(len(values) + image_bytes) + values
-        entry = b"\x0a\x05image\x12" + _varint(len(image_list) + image_bytes) + image_list
-        head = b"\x0a" + _varint(len(entry) + image_bytes) + entry
-        packed = _varint(image_bytes)
-        tail = _message(
-            b"\x0a\x04size" + b"\x12" + _sized(b"\x1a" + _sized(b"\x0a" + _sized(packed)))
+    def fits(self, view: memoryview, at: int) -> bool:
+        """Tell whether the record at `at` is whole and has this layout."""
+        end = at + self.record_bytes
+        return (
+            end <= len(view)
+            and bytes(view[at : at + self.image_start]) == self.head
+            and bytes(view[at + self.image_end : end - _FOOTER.size]) == self.tail
         )
-        total = len(head) + image_bytes + len(tail)
-        return cls(b"\x0a" + _varint(total) + head, image_bytes, tail)
-
-    @property
-    def total_bytes(self) -> int:
-        return len(self.head) + self.image_bytes + len(self.tail)
-
-    def lay_out(self, data: memoryview) -> memoryview:
-        """Write head and tail into `data` and return the part between them."""
-        end = len(self.head) + self.image_bytes
-        data[: len(self.head)] = self.head
-        data[end:] = self.tail
-        return data[len(self.head) : end]
 
 
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
+class _Decoder:
+    """Reads one file.
 
+    Attributes
+    ----------
+    layout : _Layout or None
+        That of the record before; at first what the caller expects.
+    """
 
-def _sized(body: bytes) -> bytes:
-    return _varint(len(body)) + body
+    def __init__(self, source: Source, expected: _Layout | None) -> None:
+        self._source = source
+        self._position = 0  # of the next record
+        self._record = 0
+        self._next_bytes = expected.record_bytes if expected else 0
+        self.layout = expected
 
+    def images(self) -> Iterator[memoryview]:
+        is_at_end = False
+        while not is_at_end:
+            wanted_bytes = self._range_bytes()
+            with self._source.read(self._position, wanted_bytes) as view:
+                is_at_end = len(view) < wanted_bytes
+                used = yield from self._images_in(view)
+                part = self._kept_part(view[used:], wanted_bytes, is_at_end=is_at_end)
+            if part:
+                yield from self._images_in(self._completed(part))
 
-def _message(body: bytes) -> bytes:
-    return b"\x0a" + _sized(body)
+    def _range_bytes(self) -> int:
+        """Return a size that ends with a record, if the next ones are as long as the last.
 
+        The header behind it is read too: if it is not there, the file has ended.
+        """
+        if not self._next_bytes:
+            return CHUNK_BYTES
+        return -(-CHUNK_BYTES // self._next_bytes) * self._next_bytes + _HEADER.size
 
-def _image(data: memoryview, place: _Place) -> memoryview:
-    """Return the bytes of the feature ``image`` of an Example, wherever in it they stand."""
-    try:
-        for number, features in _fields(data):
-            if number != 1:
-                continue
-            for _, entry in _fields(features):
-                fields = dict(_fields(entry))
-                if bytes(fields.get(1, b"")) == b"image":
-                    return _first_bytes(fields[2])
-    except (IndexError, KeyError, ValueError):
-        pass
-    raise CorruptFile(
-        place.name,
-        "the record is no Example with an image",
-        offset=place.offset,
-        record=place.record,
-    )
+    def _images_in(self, view: memoryview) -> Generator[memoryview, None, int]:
+        """Yield the images of the whole records in `view`; return where the first other starts."""
+        used, image = 0, view[:0]
+        try:
+            while (layout := self._layout_at(view, used)) is not None:
+                end = used + layout.record_bytes
+                image = view[used + layout.image_start : used + layout.image_end]
+                yield image
+                used, self._record = end, self._record + 1
+                self._position += layout.record_bytes
+        finally:
+            with contextlib.suppress(BufferError):  # somebody still looks at it
+                image.release()
+        return used
 
+    def _layout_at(self, view: memoryview, at: int) -> _Layout | None:
+        """Return the layout of the record at `at`, checked; None where `view` holds only a part."""
+        layout = self.layout
+        if layout is not None and layout.fits(view, at):
+            self._check_data(view[at : at + layout.record_bytes])
+            return layout
+        size_bytes = self._record_bytes(view[at : at + _HEADER.size])
+        if size_bytes is None or at + size_bytes > len(view):
+            return None
+        record = view[at : at + size_bytes]
+        self._check_data(record)  # before its contents are taken for what they say
+        layout = self._learned(record)
+        self.layout = layout if layout.is_kept else None
+        return layout
 
-def _first_bytes(feature: memoryview) -> memoryview:
-    (_, bytes_list), *_ = _fields(feature)
-    (_, value), *_ = _fields(bytes_list)
-    return value
+    def _record_bytes(self, header: memoryview) -> int | None:
+        """Return the size of the record with this header, if that is there."""
+        if len(header) < _HEADER.size:
+            return None
+        length, crc = _HEADER.unpack(header)
+        if crc != _masked(crc32c(header[:8])) or length > _LARGEST_RECORD_BYTES:
+            raise self._corrupt("the checksum of a record's length is wrong", 0)
+        self._next_bytes = int(length) + _FRAME_BYTES
+        return self._next_bytes
 
+    def _check_data(self, record: memoryview) -> None:
+        (stored,) = _FOOTER.unpack(record[-_FOOTER.size :])
+        if stored != _masked(crc32c(record[_HEADER.size : -_FOOTER.size])):
+            raise self._corrupt("the checksum of a record's data is wrong", _HEADER.size)
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and body of the length-delimited fields of a protocol-buffers message."""
-    at = 0
-    while at < len(message):
-        tag, at = _read_varint(message, at)
-        if tag & 7 != 2:
-            raise ValueError("not length-delimited")
-        length, at = _read_varint(message, at)
-        if at + length > len(message):
-            raise ValueError("longer than its message")
-        yield tag >> 3, message[at : at + length]
-        at += length
+    def _learned(self, record: memoryview) -> _Layout:
+        try:
+            start, end = find_image(record[_HEADER.size : -_FOOTER.size])
+        except ValueError as error:
+            raise self._corrupt(f"the record is no Example with one image: {error}", 0) from error
+        start, end = start + _HEADER.size, end + _HEADER.size
+        head, tail = record[:start], record[end : -_FOOTER.size]
+        if len(head) + len(tail) > _LARGEST_KEPT_BYTES:
+            return _Layout(len(record), start, end, b"", b"", is_kept=False)
+        return _Layout(len(record), start, end, bytes(head), bytes(tail))
 
+    def _kept_part(
+        self, rest: memoryview, wanted_bytes: int, *, is_at_end: bool
+    ) -> bytearray | None:
+        """Return a copy of a large part of a record; a small one is cheaper to read again."""
+        if is_at_end and rest:
+            raise self._corrupt("the last record is cut off", 0)
+        is_large = len(rest) > max(_HEADER.size, wanted_bytes * _PART_READ_AGAIN)
+        return bytearray(rest) if is_large else None
 
-def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-        shift += 7
+    def _completed(self, part: bytearray) -> memoryview:
+        """Read what is missing from the record that `part` begins, and no more."""
+        while missing_bytes := self._next_bytes - len(part):
+            wanted_bytes = min(CHUNK_BYTES, missing_bytes)
+            with self._source.read(self._position + len(part), wanted_bytes) as view:
+                part += view
+                if len(view) < wanted_bytes:
+                    raise self._corrupt("the last record is cut off", 0)
+        return memoryview(part)
+
+    def _corrupt(self, what: str, offset: int) -> CorruptFile:
+        place = self._position + offset
+        return CorruptFile(self._source.name, what, offset=place, record=self._record)

@@ -138,6 +138,9 @@ class BatchSlots:
             self._changed.notify_all()
 
 
+_PATIENCE_S = 1.0
+
+
 class _StoppedError(Exception):
     """Ends a reader thread whose run has ended."""
 
@@ -211,8 +214,11 @@ class EpochReaders:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None or not self._slots.are_all_released(self._steps):
             self._slots.stop(_StoppedError())
+        # After an error a thread may hang in a request to a silent service: it is left behind.
+        deadline = time.monotonic() + _PATIENCE_S if kind is not None else math.inf
         for thread in self._threads:
-            thread.join()
+            left_s = deadline - time.monotonic()
+            thread.join(None if left_s == math.inf else max(0.0, left_s))
         if kind is None:
             self._slots.raise_error()
 

@@ -8,6 +8,8 @@ from cm4storage.core.units import format_bytes, format_count, format_seconds
 
 _STAGE_NAMES = {"": "wait for a batch", "io_": "read", "decode_": "decode a sample"}
 
+_REASONS_SHOWN = 2
+
 
 def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
     """Return the lines that sum up a run.
@@ -29,8 +31,9 @@ def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
 
 def _title(report: dict[str, Any]) -> str:
     backend = report["backend_type"]
-    reasons = ", ".join(report["not_comparable_because"])
-    suffix = f"  [not comparable: {reasons}]" if reasons else ""
+    reasons = report["not_comparable_because"]
+    more = f" and {len(reasons) - _REASONS_SHOWN} more" if len(reasons) > _REASONS_SHOWN else ""
+    suffix = f"  [not comparable: {', '.join(reasons[:_REASONS_SHOWN])}{more}]" if reasons else ""
     return f"{report['benchmark_name']} on {backend}{suffix}"
 
 

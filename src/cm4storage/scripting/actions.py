@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import (
-    StorageBenchmarkError,
-    UsageError,
-    UserError,
-    is_secret_name,
-    redact_url,
-)
+from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError, is_secret_name
 from cm4storage.scripting.cache import CacheStore
 from cm4storage.scripting.catalog import RecipeCatalog, Repository, Summary, recipe_line
-from cm4storage.scripting.console import Console
+from cm4storage.scripting.console import Console, Secrets, closing_quietly
 from cm4storage.scripting.engine import Engine
 from cm4storage.scripting.environment import host_environment
 from cm4storage.scripting.help import USAGE, recipe_help
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query
-from cm4storage.scripting.request import Request, parse_request
+from cm4storage.scripting.request import Request, parse_request, wants_json
 from cm4storage.scripting.session import Session, open_session
 from cm4storage.scripting.signals import SignalGuard
+from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _INDEX_FILE = ".cm4storage-recipes.json"
 
@@ -62,8 +58,15 @@ class Surroundings:
         return RecipeCatalog(ordered, self.local_folder / _INDEX_FILE, console.warning)
 
 
-def run_script(given: Mapping[str, Any], surroundings: Surroundings) -> dict[str, Any]:
+def run_script(
+    given: Mapping[str, Any], surroundings: Surroundings, secrets: Secrets | None = None
+) -> dict[str, Any]:
     """Run the recipe that cmind's input dictionary asks for.
+
+    Parameters
+    ----------
+    secrets : Secrets, optional
+        Learns the secret values that the run meets.
 
     Returns
     -------
@@ -80,61 +83,99 @@ def run_script(given: Mapping[str, Any], surroundings: Surroundings) -> dict[str
     request = parse_request(given)
     options = request.options
     stream = sys.stderr if options.wants_json else sys.stdout
-    console = Console(stream, is_silent=options.is_silent)
+    console = Console(stream, is_silent=options.is_silent, secrets=secrets)
+    console.hide(_secret_texts(given))
     if options.wants_help:
         _show_help(request, surroundings, console)
         return {}
     if not (request.query.tags or request.query.name):
         raise UsageError("which recipe? Give its tags", advice=USAGE)
+    cache = surroundings.cache
     try:
         with (
+            contextlib.closing(EntryUses(cache.locks)) as uses,
             SignalGuard() as guard,
             open_session(console, options, _caller_folder(), guard) as session,
         ):
-            return _run(request, surroundings, console, session)
+            engine = Engine(surroundings.catalog(console), cache, uses, session)
+            return _run(request, surroundings, session, engine)
     except StorageBenchmarkError as error:
         _hide_secrets(error, console)
         raise
 
 
-def find_scripts(given: Mapping[str, Any], surroundings: Surroundings) -> list[Summary]:
+def find_scripts(given: Mapping[str, Any], surroundings: Surroundings) -> list[dict[str, Any]]:
     """Return the recipes with the tags asked for, or all, and list them."""
-    console = Console(sys.stdout)
+    is_json = wants_json(given)
+    console = Console(sys.stderr if is_json else sys.stdout)
     catalog = surroundings.catalog(console)
     query = parse_request(given).query
     found = sorted(catalog.matching(query), key=lambda recipe: recipe.alias)
-    if given.get("out") == "con":
+    if given.get("out") == "con" and not is_json:
         for recipe in found:
             console.line(f"{recipe.alias:<36}  {','.join(catalog.load(recipe).tags)}")
             console.line(f"    {recipe.folder}", style="dim")
         if not found:
             console.line("no recipe has these tags")
-    return found
+    return [_plain_summary(recipe) for recipe in found]
 
 
-def without_secrets(result: Any) -> Any:
-    """Return a result in which the values of secret variables are ``***``."""
+def without_secrets(result: Any, secrets: Secrets | None = None) -> Any:
+    """Return a result as plain values, in which secrets are ``***``.
+
+    Parameters
+    ----------
+    secrets : Secrets, optional
+        Values to look for everywhere. Variables with the name of a secret are hidden in any case.
+    """
+    known = secrets if secrets is not None else Secrets()
     if isinstance(result, dict):
         return {
-            name: "***" if is_secret_name(str(name)) and value else without_secrets(value)
+            known.shown(str(name)): "***"
+            if is_secret_name(str(name)) and value
+            else without_secrets(value, known)
             for name, value in result.items()
         }
-    if isinstance(result, list):
-        return [without_secrets(item) for item in result]
-    return redact_url(result) if isinstance(result, str) else result
+    if isinstance(result, (list, tuple)):
+        return [without_secrets(item, known) for item in result]
+    if result is None or isinstance(result, (bool, int, float)):
+        return result
+    return known.shown(str(result))
 
 
-def print_json(result: Mapping[str, Any]) -> None:
-    """Write a result to stdout as JSON; what JSON cannot hold is written as text."""
-    shown = without_secrets(dict(result))
-    sys.stdout.write(json.dumps(shown, indent=2, sort_keys=True, default=str) + "\n")
-    sys.stdout.flush()
+def print_json(result: Any) -> None:
+    """Write plain values to stdout as JSON."""
+    with closing_quietly(sys.stdout):
+        sys.stdout.write(json.dumps(result, indent=2, sort_keys=True) + "\n")
+        sys.stdout.flush()
+
+
+def _plain_summary(recipe: Summary) -> dict[str, Any]:
+    return {
+        "alias": recipe.alias,
+        "uid": recipe.uid,
+        "tags": sorted(recipe.tags),
+        "variations": sorted(recipe.variations),
+        "folder": recipe.place,
+        "repository": recipe.repository,
+    }
+
+
+def _secret_texts(value: Any, *, is_secret: bool = False) -> Iterator[str]:
+    """Yield the values in the user's call whose names are those of secrets, at any depth."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _secret_texts(item, is_secret=is_secret or is_secret_name(str(name)))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _secret_texts(item, is_secret=is_secret)
+    elif is_secret and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield str(value)
 
 
 def _run(
-    request: Request, surroundings: Surroundings, console: Console, session: Session
+    request: Request, surroundings: Surroundings, session: Session, engine: Engine
 ) -> dict[str, Any]:
-    engine = Engine(surroundings.catalog(console), surroundings.cache, session)
     outcome = engine.run(
         Call(
             query=request.query,
@@ -149,7 +190,7 @@ def _run(
         )
     )
     if request.options.prints_deps:
-        _print_deps(session, console)
+        _print_deps(session)
     return {
         "recipe": outcome.identity.recipe,
         "new_env": dict(outcome.new_env),
@@ -158,11 +199,12 @@ def _run(
     }
 
 
-def _print_deps(session: Session, console: Console) -> None:
-    console.line()
-    console.line("each recipe of this run, alone:", style="bold")
-    for step in session.steps:
-        console.line(f"{'  ' * step.depth}cm run script --tags={step.tags}")
+def _print_deps(session: Session) -> None:
+    session.console.line()
+    session.console.line("each recipe of this run, alone:", style="bold")
+    depths = {step.command: step.depth for step in reversed(session.steps)}
+    for command in dict.fromkeys(step.command for step in session.steps):
+        session.console.line(f"{'  ' * depths[command]}{command}")
 
 
 def _show_help(request: Request, surroundings: Surroundings, console: Console) -> None:
@@ -193,10 +235,12 @@ def _hide_secrets(error: StorageBenchmarkError, console: Console) -> None:
 
 __all__ = [
     "Repository",
+    "Secrets",
     "Surroundings",
     "find_scripts",
     "print_json",
     "recipe_line",
     "run_script",
+    "wants_json",
     "without_secrets",
 ]

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ _DESCRIPTION_FILE = "_cm.json"
 CACHE_AUTOMATION = ("cache", "541d6f712a6b464e")
 _STATE_FORMAT = 1
 _UID_LENGTH = 16
+_LEFTOVER_NAME = re.compile(r"(\.?)([0-9a-f]{16})(\.kept)?")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,16 @@ class Entry:
     new_state: Mapping[str, Any]
     created: str
     made_in: str
+    outputs_inside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What is left of an entry whose making was broken off, or which cannot be understood."""
+
+    uid: str
+    folder: Path
+    state: str
 
 
 class DamagedEntryError(Exception):
@@ -54,11 +67,33 @@ class CacheStore:
     """The entries under one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        # One spelling, however the user wrote it: entries hold paths into themselves.
+        self.folder = folder.resolve()
+
+    @property
+    def locks(self) -> Path:
+        """The folder of the lock files."""
+        return self.folder / ".locks"
 
     def entry_folder(self, key: str) -> Path:
         """Return where the entry of `key` is, or would be."""
-        return self.folder / key[:_UID_LENGTH]
+        return self.folder / self.uid_of(key)
+
+    def uid_of(self, key: str) -> str:
+        """Return the uid of the entry of `key`."""
+        return key[:_UID_LENGTH]
+
+    def has(self, key: str) -> bool:
+        """Tell whether there is a folder for the entry of `key`, whatever is in it."""
+        return self.entry_folder(key).is_dir()
+
+    @contextlib.contextmanager
+    def faults_explained(self) -> Iterator[None]:
+        """Turn what the file system refuses into a fault that names the cache."""
+        try:
+            yield
+        except OSError as error:
+            raise self._refused(error) from error
 
     @contextlib.contextmanager
     def lock(self, key: str, on_wait: Callable[[], None]) -> Iterator[None]:
@@ -69,12 +104,10 @@ class CacheStore:
         StorageFault
             If the file system does not let us.
         """
-        path = self.folder / ".locks" / f"{key[:_UID_LENGTH]}.lock"
+        path = self.locks / f"{self.uid_of(key)}.lock"
         with contextlib.ExitStack() as stack:
-            try:
+            with self.faults_explained():
                 stack.enter_context(locked(path, on_wait))
-            except OSError as error:
-                raise self._refused(error) from error
             yield
 
     def find(self, key: str) -> Entry | None:
@@ -83,7 +116,7 @@ class CacheStore:
         Raises
         ------
         DamagedEntryError
-            If the state file does not parse, or belongs to another key.
+            If the state file does not parse or belongs to another key, or an output is missing.
         """
         entry = read_entry(self.entry_folder(key))
         if entry is None:
@@ -92,6 +125,9 @@ class CacheStore:
             raise DamagedEntryError("its stored key differs")
         if entry.made_in != str(entry.folder):
             raise DamagedEntryError(f"it was made in {entry.made_in} and moved")
+        for name in entry.outputs_inside:
+            if not os.path.lexists(entry.folder / name):
+                raise DamagedEntryError(f"{name} is missing in {entry.folder}")
         if not (entry.folder / _DESCRIPTION_FILE).exists():
             self._describe(entry)  # its maker was killed between the two files
         return entry
@@ -100,7 +136,8 @@ class CacheStore:
         """Yield all complete entries."""
         if not self.folder.is_dir():
             return
-        for folder in sorted(self.folder.iterdir()):
+        # A hidden folder is a good entry that a run has set aside while it makes a new one.
+        for folder in sorted(f for f in self.folder.iterdir() if not f.name.startswith(".")):
             with contextlib.suppress(DamagedEntryError):
                 entry = read_entry(folder)
                 if entry is not None:
@@ -110,6 +147,73 @@ class CacheStore:
         """Return the complete entries of one recipe."""
         return [entry for entry in self.entries() if entry.recipe_uid == recipe_uid]
 
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield what this engine left that is no entry; folders of others are none of it."""
+        if not self.folder.is_dir():
+            return
+        for folder in sorted(self.folder.iterdir()):
+            match = _LEFTOVER_NAME.fullmatch(folder.name)
+            if match is None or not (self.locks / f"{match[2]}.lock").exists():
+                continue
+            state = "incomplete" if match[1] or match[3] else _leftover_state(folder)
+            if state:
+                yield Leftover(match[2], folder, state)
+
+    @contextlib.contextmanager
+    def building(self, key: str, *, keeps_contents: bool) -> Iterator[Path]:
+        """Lend the folder to build the entry of `key` in. Call it under the lock.
+
+        If the build fails, what it made is removed, and a good entry that was there is there
+        again. With `keeps_contents` nothing in the folder is ever removed: see `reopen`.
+        """
+        if keeps_contents:
+            yield self.reopen(key)
+            return
+        aside = self._set_aside(key)
+        folder = self.begin(key)
+        try:
+            yield folder
+        except BaseException:
+            self.discard(folder)
+            self.recover(key)
+            raise
+        if aside is not None:
+            self.discard(aside)
+
+    def recover(self, key: str) -> None:
+        """Undo what a killed run has left half done: the good entry that it set aside returns.
+
+        Call it under the lock.
+        """
+        folder, aside = self.entry_folder(key), self._aside(key)
+        if not aside.exists():
+            return
+        if (folder / STATE_FILE).exists():
+            self.discard(aside)
+            return
+        self.discard(folder)
+        with self.faults_explained():
+            aside.rename(folder)
+
+    def remove(self, uid: str) -> None:
+        """Remove an entry and whatever else is left under its uid. Call it under the lock."""
+        self.discard(self.entry_folder(uid))
+        self.discard(self._aside(uid))
+
+    def _aside(self, key: str) -> Path:
+        return self.folder / f".{self.uid_of(key)}.kept"
+
+    def _set_aside(self, key: str) -> Path | None:
+        """Rename a good entry; None if there is none."""
+        with contextlib.suppress(DamagedEntryError):
+            entry = self.find(key)
+            if entry is not None:
+                aside = self._aside(key)
+                self.discard(aside)
+                with self.faults_explained():
+                    return entry.folder.rename(aside)
+        return None
+
     def begin(self, key: str) -> Path:
         """Return the empty folder in which the entry of `key` is to be built.
 
@@ -117,10 +221,8 @@ class CacheStore:
         """
         folder = self.entry_folder(key)
         self.discard(folder)
-        try:
+        with self.faults_explained():
             folder.mkdir(parents=True)
-        except OSError as error:
-            raise self._refused(error) from error
         return folder
 
     def reopen(self, key: str) -> Path:
@@ -130,11 +232,9 @@ class CacheStore:
         to remove them may remove.
         """
         folder = self.entry_folder(key)
-        try:
+        with self.faults_explained():
             folder.mkdir(parents=True, exist_ok=True)
             (folder / STATE_FILE).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._refused(error) from error
         return folder
 
     def commit(self, entry: Entry) -> None:
@@ -188,6 +288,7 @@ def new_entry(
         new_state=new_state,
         created=now,
         made_in=str(folder),
+        outputs_inside=tuple(sorted(_paths_inside(folder, outputs))),
     )
 
 
@@ -220,6 +321,7 @@ def _to_json(entry: Entry) -> dict[str, Any]:
         "tags": list(entry.tags),
         "created": entry.created,
         "made_in": entry.made_in,
+        "outputs_inside": list(entry.outputs_inside),
         "parts": dict(entry.parts),
         "new_env": dict(entry.new_env),
         "new_state": dict(entry.new_state),
@@ -239,7 +341,36 @@ def _from_json(folder: Path, stored: Mapping[str, Any]) -> Entry:
         new_state=dict(stored["new_state"]),
         created=str(stored["created"]),
         made_in=str(stored["made_in"]),
+        outputs_inside=tuple(map(str, stored.get("outputs_inside", ()))),
     )
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield every text in a value made of mappings and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from texts_in(name)
+            yield from texts_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from texts_in(item)
+
+
+def _paths_inside(folder: Path, outputs: tuple[Mapping[str, Any], ...]) -> set[str]:
+    """Return the outputs that are paths of what is in `folder`, relative to it."""
+    start = f"{folder}/"
+    found = (text.removeprefix(start) for text in texts_in(outputs) if text.startswith(start))
+    return {name for name in found if "\0" not in name and os.path.lexists(folder / name)}
+
+
+def _leftover_state(folder: Path) -> str:
+    """Return what is wrong with an entry's folder; "" if nothing is."""
+    try:
+        return "" if read_entry(folder) is not None else "incomplete"
+    except DamagedEntryError as damage:
+        return f"damaged: {damage}"
 
 
 def _description(entry: Entry) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, UserError, is_secret_name
-from cm4storage.scripting.cache import CacheStore, DamagedEntryError, Entry, new_entry
+from cm4storage.scripting.cache import CacheStore, DamagedEntryError, Entry, new_entry, texts_in
 from cm4storage.scripting.conditions import takes_part
 from cm4storage.scripting.environment import (
     LOCAL_ENV_KEYS,
@@ -20,8 +21,15 @@ from cm4storage.scripting.environment import (
     substitute,
     without,
 )
-from cm4storage.scripting.inputs import is_secret, refuse_unknown
-from cm4storage.scripting.keys import Identity, Key, explain_miss, identity_of, key_of, stored_parts
+from cm4storage.scripting.inputs import (
+    check_variables,
+    is_secret,
+    refuse_unknown,
+    refuse_unknown_names,
+)
+from cm4storage.scripting.keys import Identity, Key, identity_of, key_of, stored_parts
+from cm4storage.scripting.later import later_of
+from cm4storage.scripting.misses import explain_miss
 from cm4storage.scripting.phases import run_phases
 from cm4storage.scripting.prepare import (
     Call,
@@ -29,8 +37,8 @@ from cm4storage.scripting.prepare import (
     dependency_call,
     prepare,
 )
-from cm4storage.scripting.reach import code_below, known_inputs
-from cm4storage.scripting.rerun import recipe_tags
+from cm4storage.scripting.reach import known_inputs, own_names, reach_of, specs_of_variables
+from cm4storage.scripting.rerun import recipe_tags, rerun_command
 from cm4storage.scripting.session import Outcome, Session, Step
 
 if TYPE_CHECKING:
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 
     from cm4storage.scripting.catalog import RecipeCatalog
     from cm4storage.scripting.metadata import Dependency, Recipe
+    from cm4storage.scripting.uses import EntryUses
 
 _MAX_DEPTH = 64
 _Outputs = tuple[dict[str, Any], dict[str, Any]]
@@ -47,9 +56,12 @@ _Outputs = tuple[dict[str, Any], dict[str, Any]]
 class Engine:
     """Runs recipes of a catalog within one session."""
 
-    def __init__(self, catalog: RecipeCatalog, cache: CacheStore, session: Session) -> None:
+    def __init__(
+        self, catalog: RecipeCatalog, cache: CacheStore, uses: EntryUses, session: Session
+    ) -> None:
         self._catalog = catalog
         self._cache = cache
+        self._uses = uses
         self._session = session
         self._located: StorageBenchmarkError | None = None
 
@@ -76,12 +88,14 @@ class Engine:
             return self._finish(prepared, identities)
 
     def _prepare(self, recipe: Recipe, call: Call) -> Prepared:
+        if call.is_top:
+            call = self._checked(recipe, call)
+        self._session.shade.hide(own_names(recipe))
         prepared = prepare(recipe, call, self._session.caller_folder)
         if len(call.chain) > _MAX_DEPTH or call.chain.count(recipe.alias) > 1:
             raise UserError("a recipe depends on itself", where=" > ".join(prepared.chain))
-        if call.is_top and prepared.inputs:
-            known = known_inputs(self._catalog, recipe)
-            refuse_unknown(set(prepared.inputs) - known, known)
+        if prepared.inputs:
+            self._take_known_inputs(prepared)
         self._session.fingerprints.volatile.update(recipe.volatile_env_keys)
         self._session.console.hide(
             exported_text(value)
@@ -89,6 +103,32 @@ class Engine:
             if is_secret(name, prepared.specs.get(name)) and value
         )
         return prepared
+
+    def _checked(self, recipe: Recipe, call: Call) -> Call:
+        """Return the user's call with its variables checked, like the inputs that they stand for.
+
+        The host's variables that recipes of the run know as theirs are hidden from here on.
+        """
+        reach = reach_of(self._catalog, recipe, call.add_deps_recursive)
+        if reach.is_complete:
+            refuse_unknown_names(call.add_deps_recursive, reach.dependency_names)
+        for known in reach.recipes:
+            self._session.shade.hide(own_names(known))
+        specs, folder = specs_of_variables(recipe, reach), self._session.caller_folder
+        return replace(
+            call,
+            env=check_variables(specs, "env", call.env, folder),
+            const=check_variables(specs, "const", call.const, folder),
+        )
+
+    def _take_known_inputs(self, prepared: Prepared) -> None:
+        """Note which of the inputs that are passed on mean something to this recipe."""
+        recipe, call = prepared.recipe, prepared.call
+        reach = reach_of(self._catalog, recipe, prepared.add_deps_recursive)
+        known = known_inputs(recipe, reach)
+        if call.is_top:
+            refuse_unknown(set(prepared.inputs) - known, known)
+        prepared.known_inputs = frozenset(known)
 
     def _run_dependencies(self, prepared: Prepared, phase: str) -> list[Identity]:
         """Run the dependencies of a phase; their outputs land in the recipe's env and state."""
@@ -106,6 +146,7 @@ class Engine:
             outcome = self.run(call)
             merge(prepared.env, copy.deepcopy(dict(outcome.new_env)))
             merge(prepared.state, copy.deepcopy(dict(outcome.new_state)))
+            prepared.put_out |= frozenset(outcome.new_env)
             substitute(prepared.env)
             prepared.env.update(prepared.const)
             identities.append(outcome.identity)
@@ -116,12 +157,10 @@ class Engine:
         self._say(prepared, f"would run {tags}: known when what stands before it has run")
 
     def _finish(self, prepared: Prepared, identities: list[Identity]) -> Outcome:
-        later = [
-            dep for phase, deps in prepared.dependencies.items() if phase != "deps" for dep in deps
-        ]
         recipe, session = prepared.recipe, self._session
-        code = code_below(self._catalog, recipe.repository, later, session.fingerprints)
-        key = key_of(prepared, identities, session.fingerprints, code)
+        with session.guard.interruptible():
+            later = later_of(self._catalog, prepared, session.fingerprints)
+            key = key_of(prepared, identities, session.fingerprints, later)
         skips_cache = prepared.call.is_top and session.options.skips_cache
         remembers = (recipe.is_cached and not skips_cache) or recipe.runs_once
         if remembers and key.memo in session.memo:
@@ -184,23 +223,30 @@ class Engine:
             waited.append(True)
             self._say(prepared, "waiting: another run is making the same entry")
 
+        # Whoever has the lock may wait until nobody uses the entry.
+        self._uses.release(self._cache.uid_of(key.digest))
         lock = self._cache.lock(key.digest, say_waiting)
         with contextlib.ExitStack() as stack:
             with self._session.guard.interruptible():
                 stack.enter_context(lock)
             self._session.building.add(key.digest)
             stack.callback(self._session.building.discard, key.digest)
+            self._cache.recover(key.digest)
             yield waited
 
     def _look_up(self, key: Key, prepared: Prepared, *, rebuilds: bool) -> tuple[Entry | None, str]:
         if rebuilds:
             return None, "miss: a new entry was asked for"
+        uid = self._cache.uid_of(key.digest)
+        if self._cache.has(key.digest) and not self._uses.share(uid):
+            return None, "miss: another run is making it"
         try:
             entry = self._cache.find(key.digest)
         except DamagedEntryError as damage:
             return None, f"miss: the entry was damaged and is made again: {damage}"
         if entry is not None:
             return entry, ""
+        self._uses.release(uid)
         known = self._cache.entries_of(prepared.recipe.uid)
         return None, f"miss: {explain_miss(key.parts, key.details, known)}"
 
@@ -214,23 +260,31 @@ class Engine:
 
     def _build(self, prepared: Prepared, key: Key, reason: str) -> Outcome:
         self._say(prepared, reason)
-        with self._entry_folder(prepared, key) as folder:
+        keeps = prepared.recipe.keeps_across_versions
+        with (
+            self._claimed(prepared, key),
+            self._cache.building(key.digest, keeps_contents=keeps) as folder,
+        ):
             outputs = self._run_phases(prepared, folder)
             self._commit(prepared, key, folder, outputs)
         return Outcome(*outputs, Identity(prepared.recipe.alias, key.digest, key.details))
 
     @contextlib.contextmanager
-    def _entry_folder(self, prepared: Prepared, key: Key) -> Iterator[Path]:
-        """Lend the folder to build an entry in; what failed goes, but never a user's data."""
-        if prepared.recipe.keeps_across_versions:
-            yield self._cache.reopen(key.digest)
-            return
-        folder = self._cache.begin(key.digest)
+    def _claimed(self, prepared: Prepared, key: Key) -> Iterator[None]:
+        """Have the entry for ourselves while it is made; use it like others from then on."""
+        uid = self._cache.uid_of(key.digest)
+
+        def say_waiting() -> None:
+            self._say(prepared, "waiting: another run uses the entry")
+
+        with self._session.guard.interruptible(), self._cache.faults_explained():
+            self._uses.claim(uid, say_waiting)
         try:
-            yield folder
+            yield
         except BaseException:
-            self._cache.discard(folder)
+            self._uses.release(uid)
             raise
+        self._uses.share(uid)
 
     def _commit(self, prepared: Prepared, key: Key, folder: Path, outputs: _Outputs) -> None:
         volatile = tuple(self._session.fingerprints.volatile)
@@ -260,6 +314,9 @@ class Engine:
             return f"its outputs cannot be written as JSON: {error}"
         if self._session.console.shown(text) != text:
             return "an output holds a secret"
+        run_folder = str(self._session.folder)
+        if any(run_folder in each for each in texts_in([entry.new_env, entry.new_state])):
+            return "an output names the temporary folder of this run"
         return ""
 
     def _run_phases(self, prepared: Prepared, folder: Path) -> _Outputs:
@@ -280,7 +337,14 @@ class Engine:
         recipe = prepared.recipe
         shown = self._session.console.shown(decision)
         self._session.steps.append(
-            Step(depth, recipe.alias, recipe.uid, recipe_tags(prepared), shown)
+            Step(
+                depth,
+                recipe.alias,
+                recipe.uid,
+                recipe_tags(prepared),
+                shown,
+                self._session.console.shown(rerun_command(prepared)),
+            )
         )
 
     @contextlib.contextmanager

@@ -45,6 +45,12 @@ HOST_KEYS = (
 )
 """What recipes see of the host's environment."""
 
+COMMAND_VARIABLE = "MLPERF_STORAGE_CM_COMMAND"
+"""How the user calls ``cm``; for the commands that are shown, and for nothing else."""
+
+_KEPT_HOST_KEYS = frozenset(("PATH", "HOME", "TMPDIR", COMMAND_VARIABLE, *HOST_KEYS))
+_KEPT_CM_KEYS = re.compile(r"CM_(REPOS|HOME|CONFIG|INDEX|DEBUG|CORE_\w+)")
+
 _PLACEHOLDER = re.compile(r"<<<(.*?)>>>")
 
 
@@ -153,6 +159,36 @@ def exported_text(value: Any) -> str:
 def host_environment() -> dict[str, str]:
     """Return what recipes see of this process's environment."""
     return {name: os.environ[name] for name in HOST_KEYS if os.environ.get(name)}
+
+
+class HostShade:
+    """Takes the host's variables that recipes know as theirs out of this process's environment.
+
+    A recipe would see them without its key knowing. What a shell or cmind itself needs stays.
+    """
+
+    def __init__(self) -> None:
+        self._hidden: dict[str, str] = {}
+
+    def hide(self, names: Iterable[str]) -> None:
+        """Hide variables; names may be patterns, but one that begins with ``*`` names nothing."""
+        listed = set(names)
+        patterns = [name for name in listed if re.match(r"[^*?\[<]+[*?\[]", name)]
+        for name in list(os.environ):
+            if name in _KEPT_HOST_KEYS or _KEPT_CM_KEYS.fullmatch(name):
+                continue
+            if name in listed or any(fnmatch.fnmatchcase(name, each) for each in patterns):
+                self._hidden[name] = os.environ.pop(name)
+
+    def restore(self) -> None:
+        """Put back what was hidden."""
+        os.environ.update(self._hidden)
+        self._hidden.clear()
+
+
+def placeholders(text: str) -> list[str]:
+    """Return the variables to which ``<<<KEY>>>`` in a text refers."""
+    return _PLACEHOLDER.findall(text)
 
 
 def _prepend(result: dict[str, str], name: str, value: Any) -> None:

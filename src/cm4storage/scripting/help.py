@@ -24,7 +24,7 @@ tags         all must be tags of one recipe; _x switches a variation on, -_x kee
 --adr.N.tags=_x   tags for every dependency named N; --ad for the recipe's own only
 --fake_run   show what would run, in which order, and what the cache would give; start nothing
 --renew      make the recipe's cache entry again; --skip_cache: neither read nor write it
---print_deps how to run each recipe of the run alone
+--print_deps how to run each recipe of the run alone; runs them, too, but with --fake_run
 --quiet      never ask    -s  say less    -v  tracebacks    -j  the result as JSON on stdout
 @FILE.yaml   flags and inputs from a file"""
 
@@ -60,8 +60,15 @@ def _flag(name: str, spec: InputSpec | None) -> str:
 
 def _described(spec: InputSpec | None, default: object) -> str:
     text = spec.description if spec else ""
+    text = f"{text}{_range(spec)}" if spec else text
     shown = default not in (None, "") and not (spec and spec.is_secret)
     return f"{text} [{default}]" if shown else text
+
+
+def _range(spec: InputSpec) -> str:
+    limits = (("at least", spec.minimum), ("at most", spec.maximum))
+    said = " and ".join(f"{words} {limit}" for words, limit in limits if limit is not None)
+    return f" ({said})" if said else ""
 
 
 def _variations(recipe: Recipe) -> Iterator[str]:
@@ -73,15 +80,24 @@ def _variations(recipe: Recipe) -> Iterator[str]:
             yield ""
             yield f"variations, one of the group {group}:" if group else "variations:"
         for variation in members:
-            yield _variation(
-                variation, is_default=bool(group) and variation.name == defaults[group]
-            )
+            is_default = bool(group) and variation.name == defaults[group]
+            yield _variation(recipe, variation, is_default=is_default)
 
 
-def _variation(variation: Variation, *, is_default: bool) -> str:
+def _variation(recipe: Recipe, variation: Variation, *, is_default: bool) -> str:
     notes = [variation.description] if variation.description else []
     if variation.alias:
         notes.append(f"the same as _{variation.alias}")
     if is_default:
-        notes.append("(default)")
+        notes.append(f"(default{_unless(recipe, variation)})")
     return f"  {'_' + variation.name:<28}  {' '.join(notes)}".rstrip()
+
+
+def _unless(recipe: Recipe, variation: Variation) -> str:
+    flags = {
+        key: f"--{name}" for layer in recipe.all_layers for name, key in layer.input_mapping.items()
+    }
+    given = [flags.get(key, f"--env.{key}") for key in variation.default_unless_env]
+    if not given:
+        return ""
+    return f", unless {' or '.join(given)} is given"

@@ -42,13 +42,13 @@ def map_inputs(
     UsageError
         If a value has the wrong type or is none of the choices.
     UserError
-        If an input of the type ``file`` names no file.
+        If an input of the type ``file`` names nothing that can be read.
     """
     env = {}
     for name, key in mapping.items():
         if name in inputs:
             spec = recipe.inputs.get(name, InputSpec(name))
-            env[key] = _checked(spec, inputs[name], caller_folder)
+            env[key] = _checked(spec, name, inputs[name], caller_folder)
     left = {name: value for name, value in inputs.items() if name not in mapping}
     return MappedInputs(env, left)
 
@@ -82,46 +82,110 @@ def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
         )
 
 
-def _checked(spec: InputSpec, value: Any, caller_folder: Path) -> Any:
+def refuse_unknown_names(given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise for the first name in ``--adr.NAME`` that no dependency of the run has.
+
+    Raises
+    ------
+    UsageError
+        If there is any; names the nearest.
+    """
+    listed = sorted(known)
+    for name in sorted(set(given) - set(listed)):
+        near = nearest(name, listed)
+        hint = f"did you mean {near}? " if near else ""
+        raise UsageError(
+            f"--adr.{name}: no dependency of this run has that name",
+            advice=f"{hint}Known names: {', '.join(listed) or 'none'}",
+        )
+
+
+def check_variables(
+    specs: Mapping[str, InputSpec], kind: str, values: Mapping[str, Any], caller_folder: Path
+) -> dict[str, Any]:
+    """Return what ``--env.X=`` or ``--const.X=`` mean for variables that are inputs, too.
+
+    An empty value stands for a variable that is not set.
+
+    Raises
+    ------
+    UsageError, UserError
+        As `map_inputs`.
+    """
+    return {
+        name: _checked(specs[name], f"{kind}.{name}", value, caller_folder)
+        if name in specs and value != ""
+        else value
+        for name, value in values.items()
+    }
+
+
+def _checked(spec: InputSpec, flag: str, value: Any, caller_folder: Path) -> Any:
     if spec.type == "flag":
-        return _flag(spec, value)
+        return _flag(spec, flag, value)
     if not spec.type:
         return value
     if isinstance(value, (bool, dict, list)):
-        raise _wrong(spec, value, "needs a value" if value is True else f"must be a {spec.type}")
+        rule = "needs a value" if value is True else f"must be a {spec.type}"
+        raise _wrong(spec, flag, value, rule)
     text = str(value)
     if spec.type in ("int", "float"):
-        _check_number(spec, text)
+        _check_number(spec, flag, text)
     if spec.choices and text not in spec.choices:
-        raise _wrong(spec, value, f"must be one of {', '.join(spec.choices)}")
+        raise _wrong(spec, flag, value, f"must be one of {', '.join(spec.choices)}")
     if spec.type in ("path", "file"):
+        if not text:
+            raise UsageError(f"--{flag} needs a value", meaning=spec.description)
         text = _absolute(text, caller_folder)
-    if spec.type == "file" and text and "://" not in text and not Path(text).is_file():
-        raise UserError(f"--{spec.name}: there is no such file", where=text)
+    if spec.type == "file" and "://" not in text:
+        _check_file(flag, text)
     return text
 
 
-def _flag(spec: InputSpec, value: Any) -> str:
+def _flag(spec: InputSpec, flag: str, value: Any) -> str:
     text = str(value).lower()
     if text not in _TRUE + _FALSE:
-        raise _wrong(spec, value, "is a flag: give it no value, or yes or no")
+        raise _wrong(spec, flag, value, "is a flag: give it no value, or yes or no")
     return "yes" if text in _TRUE else "no"
 
 
-def _check_number(spec: InputSpec, text: str) -> None:
+def _check_number(spec: InputSpec, flag: str, text: str) -> None:
     kind = "a whole number" if spec.type == "int" else "a number"
     try:
-        (int if spec.type == "int" else float)(text)
+        number = (int if spec.type == "int" else float)(text)
     except ValueError:
-        raise _wrong(spec, text, f"must be {kind}") from None
+        raise _wrong(spec, flag, text, f"must be {kind}") from None
+    # Written so that NaN is outside of every range.
+    if spec.minimum is not None and not number >= spec.minimum:
+        raise _wrong(spec, flag, text, f"must be at least {spec.minimum}", is_number=True)
+    if spec.maximum is not None and not number <= spec.maximum:
+        raise _wrong(spec, flag, text, f"must be at most {spec.maximum}", is_number=True)
+
+
+def _check_file(flag: str, text: str) -> None:
+    path = Path(text)
+    try:
+        if path.is_dir():
+            raise UserError(f"--{flag}: this is a folder, not a file", where=text)
+        if not path.exists():
+            raise UserError(f"--{flag}: there is no such file", where=text)
+        if not path.is_file():
+            raise UserError(f"--{flag}: this is no ordinary file", where=text)
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise UserError(f"--{flag}: cannot be read: {error.strerror}", where=text) from error
 
 
 def _absolute(text: str, caller_folder: Path) -> str:
-    if not text or "://" in text:
+    if "://" in text:
         return text
     return os.path.abspath(caller_folder / Path(text).expanduser())  # noqa: PTH100 - keeps links
 
 
-def _wrong(spec: InputSpec, value: Any, rule: str) -> UsageError:
-    shown = "" if is_secret(spec.name, spec) or value is True else f", not {value!r}"
-    return UsageError(f"--{spec.name} {rule}{shown}", meaning=spec.description)
+def _wrong(
+    spec: InputSpec, flag: str, value: Any, rule: str, *, is_number: bool = False
+) -> UsageError:
+    is_hidden = is_secret(spec.name, spec) or is_secret_name(flag) or value is True
+    shown = "" if is_hidden else f", not {value if is_number else repr(value)}"
+    return UsageError(f"--{flag} {rule}{shown}", meaning=spec.description)

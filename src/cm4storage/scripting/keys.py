@@ -13,20 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import digest
-from cm4storage.core.errors import UserError, is_secret_name, redact_url
+from cm4storage.core.errors import UserError, redact_url
 from cm4storage.scripting.environment import HOST_KEYS, LOCAL_ENV_KEYS, exported_text, matches_any
 from cm4storage.scripting.inputs import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from cm4storage.scripting.cache import Entry
+    from cm4storage.scripting.later import Later
     from cm4storage.scripting.metadata import InputSpec, Recipe
     from cm4storage.scripting.prepare import Prepared
 
 _KEY_FORMAT = 1
-_SHOWN_CHANGES = 3
-_SHOWN_LENGTH = 60
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Fingerprints:
         """Return the digests of the files that make up a recipe."""
         if recipe.folder not in self._code:
             self._code[recipe.folder] = {
-                str(path.relative_to(recipe.folder)): _file_digest(path)
+                str(path.relative_to(recipe.folder)): _code_digest(path)
                 for path in _code_files(recipe.folder)
             }
         return self._code[recipe.folder]
@@ -137,15 +135,9 @@ def key_of(
     prepared: Prepared,
     dependencies: Iterable[Identity],
     fingerprints: Fingerprints,
-    later: Mapping[str, Any],
+    later: Later,
 ) -> Key:
-    """Return the key of a recipe whose first dependencies have been resolved.
-
-    Parameters
-    ----------
-    later : Mapping
-        Alias -> code of the recipes that the phases after the look-up may run.
-    """
+    """Return the key of a recipe whose first dependencies have been resolved."""
     deps = list(dependencies)
     recipe = prepared.recipe
     inputs, secrets = _inputs(prepared, fingerprints)
@@ -155,13 +147,19 @@ def key_of(
         "inputs": inputs,
         "version": {name: v for name, v in prepared.env.items() if name.startswith("CM_VERSION")},
     }
+    below, below_secrets = _later_inputs(prepared, later, fingerprints)
+    secrets |= below_secrets
+    if below:
+        own["later_inputs"] = below
     if not recipe.keeps_across_versions:
-        own |= {"code": dict(fingerprints.code(recipe)), "later": dict(later)}
+        own |= {"code": dict(fingerprints.code(recipe)), "later": dict(later.code)}
+        own |= {"later_calls": dict(later.calls)} if later.calls else {}
     parts = {"format": _KEY_FORMAT, **own, "deps": [[dep.recipe, dep.key] for dep in deps]}
     details = {name: part for dep in deps for name, part in dep.details.items()}
     doubt = next((dep.doubt for dep in deps if dep.doubt), "")
     if not doubt and secrets:
         doubt = f"a secret takes part ({', '.join(sorted(secrets))})"
+    doubt = doubt or later.doubt
     memo = digest({"parts": parts, "secrets": secrets, "repository": recipe.repository})
     pending = next((dep.pending for dep in deps if dep.pending), "")
     return Key(digest(parts), memo, parts, {**details, recipe.alias: own}, doubt, pending)
@@ -194,19 +192,6 @@ def identity_of(
     return Identity(alias, whole, {**key.details, alias: own})
 
 
-def explain_miss(parts: Mapping[str, Any], details: Mapping[str, Any], known: list[Entry]) -> str:
-    """Return why a key is new, compared with the most similar of the `known` entries."""
-    if not known:
-        return "first run"
-    flat = _flat(parts, details)
-    newest_first = sorted(known, key=lambda entry: entry.created, reverse=True)
-    changes = min((_changes(_flat_entry(entry), flat) for entry in newest_first), key=len)
-    if not changes:
-        return "a dependency changed"
-    more = f" and {len(changes) - _SHOWN_CHANGES} more" if len(changes) > _SHOWN_CHANGES else ""
-    return "; ".join(changes[:_SHOWN_CHANGES]) + more
-
-
 def stored_parts(key: Key) -> dict[str, Any]:
     """Return what an entry stores about its key."""
     return {"key": dict(key.parts), "details": dict(key.details)}
@@ -219,7 +204,35 @@ def _inputs(
     env, names = prepared.env, prepared.declared
     if names is None:
         env, names = dict(prepared.incoming), frozenset(prepared.incoming)
-    inputs, secrets = {}, {}
+    inputs, secrets = _counted(names, env, prepared, fingerprints)
+    if prepared.declared is None and prepared.call.state:
+        inputs["(state)"] = digest_or_refuse(prepared.call.state, prepared.recipe)
+    return inputs, secrets
+
+
+def _later_inputs(
+    prepared: Prepared, later: Later, fingerprints: Fingerprints
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what reaches later recipes from outside and is no input of this one."""
+    names = later.variables - (prepared.declared or frozenset())
+    found, secrets = _counted(names, prepared.env, prepared, fingerprints)
+    for name, value in later.inputs.items():
+        if _is_hidden(name, value, None):
+            secrets[name] = exported_text(value)
+        else:
+            found[f"--{name}"] = fingerprints.value(value)
+    found |= {f"--{name}": change for name, change in later.changes.items()}
+    if later.takes_state and prepared.state:
+        found["(state)"] = digest_or_refuse(prepared.state, prepared.recipe)
+    return found, secrets
+
+
+def _counted(
+    names: Iterable[str], env: Mapping[str, Any], prepared: Prepared, fingerprints: Fingerprints
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what stands for these variables in a key, and those that are secret."""
+    inputs: dict[str, Any] = {}
+    secrets: dict[str, Any] = {}
     for name in sorted(names):
         if not fingerprints.counts(name):
             continue
@@ -228,8 +241,6 @@ def _inputs(
             secrets[name] = exported_text(env[name])
         elif name in env:
             inputs[name] = fingerprints.value(env[name], spec)
-    if prepared.declared is None and prepared.call.state:
-        inputs["(state)"] = digest_or_refuse(prepared.call.state, prepared.recipe)
     return inputs, secrets
 
 
@@ -253,76 +264,38 @@ def _is_hidden(name: str, value: Any, spec: InputSpec | None) -> bool:
 def _code_files(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if f != "__pycache__" and not f.startswith("."))
-        for name in sorted(names):
+        links = [name for name in folders if (Path(root) / name).is_symlink()]  # not walked
+        for name in sorted([*names, *links]):
             if name != "README.md" and not name.endswith(".pyc") and not name.startswith("."):
                 yield Path(root) / name
 
 
+def _code_digest(path: Path) -> str:
+    """Return what stands for a file of a recipe: its content; for a link, its target's name too.
+
+    Raises
+    ------
+    UserError
+        If it is neither a file nor a link: reading it might wait for ever.
+    """
+    if path.is_symlink():
+        target = str(path.readlink()).encode("utf-8", "backslashreplace").decode()
+        return digest(["link", target, _file_digest(path) if path.is_file() else None])
+    if not path.is_file():
+        raise UserError(
+            f"the recipe has something that is no file: {path.name}",
+            where=str(path),
+            advice="remove it: a recipe consists of files, folders and links",
+        )
+    return _file_digest(path)
+
+
 def _file_digest(path: Path) -> str:
     state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            state.update(chunk)
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                state.update(chunk)
+    except OSError as error:
+        raise UserError(f"cannot read {path.name}: {error.strerror}", where=str(path)) from error
     return state.hexdigest()
-
-
-def _flat_entry(entry: Entry) -> dict[str, Any]:
-    return _flat(entry.parts.get("key", {}), entry.parts.get("details", {}))
-
-
-def _flat(parts: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a key's parts as path -> value, those of dependencies under their aliases."""
-    own = {name: parts.get(name, {}) for name in ("variations", "inputs", "version", "code")}
-    flat = dict(_leaves((), own))
-    for alias, part in details.items():
-        if isinstance(part, dict) and part.get("recipe") != parts.get("recipe"):
-            names = ("variations", "inputs", "version", "code", "outputs", "state")
-            flat |= _leaves((alias,), {name: part[name] for name in names if name in part})
-    flat |= _leaves(("later",), parts.get("later", {}))
-    return flat
-
-
-def _leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _leaves((*path, name), item)
-    else:
-        yield path, value
-
-
-def _changes(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> list[str]:
-    """Return the differences in words, each once."""
-    found: dict[str, None] = {}
-    for path in [*new, *(path for path in old if path not in new)]:
-        if old.get(path) != new.get(path):
-            found[_change(path, old.get(path), new.get(path))] = None
-    return list(found)
-
-
-def _change(path: tuple[str, ...], old: Any, new: Any) -> str:
-    if path[0] == "later":
-        return f"code of {path[1]} changed"
-    is_own = path[0] in ("variations", "inputs", "version", "code")
-    owner = "" if is_own else f"{path[0]}: "
-    kind, *rest = path if is_own else path[1:]
-    name = "/".join(rest)
-    if kind == "code":
-        return f"{owner or 'recipe '}code changed ({name})"
-    if kind == "variations":
-        return f"{owner}variations changed {_variations(old)} -> {_variations(new)}"
-    if kind == "inputs" and rest[-1] == "sha256":
-        return f"{owner}content of {rest[0]} changed"
-    if kind == "state" or is_secret_name(name):
-        return f"{owner}{name or kind} changed"
-    return f"{owner}{name} changed {_shown(old)} -> {_shown(new)}"
-
-
-def _variations(value: Any) -> str:
-    return ",".join(f"_{name}" for name in value or ()) or "none"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "unset"
-    text = repr(value)
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 3]}..."

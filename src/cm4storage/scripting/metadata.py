@@ -99,6 +99,7 @@ class Variation:
     base: tuple[str, ...] = ()
     alias: str = ""
     description: str = ""
+    default_unless_env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ class InputSpec:
     type: str = ""
     choices: tuple[str, ...] = ()
     is_secret: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,25 @@ class Recipe:
     is_cached: bool = False
     runs_once: bool = False
     keeps_across_versions: bool = False
+
+    @functools.cached_property
+    def all_layers(self) -> tuple[Layer, ...]:
+        """The layers of the recipe, its variations and its versions, whichever will be on."""
+        variations = [(f"variations.{name}", v.raw) for name, v in self.variations.items()]
+        versions = [(f"versions.{name}", raw) for name, raw in self.versions.items()]
+        return (
+            self.layer,
+            *(parse_layer(self, place, raw) for place, raw in (*variations, *versions)),
+        )
+
+    @functools.cached_property
+    def declared(self) -> frozenset[str]:
+        """The variables that the recipe declares to depend on, in any of its layers."""
+        return frozenset(
+            key
+            for layer in self.all_layers
+            for key in (*layer.default_env, *layer.env, *layer.const, *layer.input_mapping.values())
+        )
 
     @property
     def metadata_file(self) -> Path:
@@ -174,6 +196,13 @@ class _Part:
         if str(value).lower() in ("yes", "true", "on", "no", "false", "off", ""):
             return str(value).lower() in ("yes", "true", "on")
         raise self.wrong(key, "must be true or false")
+
+    def number(self, key: str) -> float | None:
+        """Return a number; None when it is missing."""
+        value = self.raw.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise self.wrong(key, "must be a number")
+        return value
 
     def mapping(self, key: str) -> Mapping[str, Any]:
         """Return a mapping; an empty one when it is missing."""
@@ -376,6 +405,7 @@ def _variations(part: _Part) -> Mapping[str, Variation]:
             base=tuple(base.removeprefix("_") for base in inner.texts("base")),
             alias=inner.text("alias").removeprefix("_"),
             description=inner.text("desc") or inner.text("description"),
+            default_unless_env=inner.texts("default_unless_env"),
         )
     return found
 
@@ -395,6 +425,8 @@ def _inputs(part: _Part) -> Mapping[str, InputSpec]:
             type=kind,
             choices=inner.texts("choices"),
             is_secret=inner.flag("secret"),
+            minimum=inner.number("minimum"),
+            maximum=inner.number("maximum"),
         )
     return found
 

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, StorageFault, UserError
-from cm4storage.scripting.environment import exported, merge, substitute
+from cm4storage.scripting.environment import COMMAND_VARIABLE, exported, merge, substitute
 from cm4storage.scripting.failures import RecipeFailure, status_cause, status_text
 from cm4storage.scripting.hooks import call_hook, load_hooks
 from cm4storage.scripting.rerun import rerun_command
@@ -105,7 +105,7 @@ def _run_script(session: Session, prepared: Prepared, folder: Path) -> None:
     status = run_script(
         script,
         folder / WRAPPER_FILE,
-        exported(prepared.env, os.environ),
+        exported(prepared.env, {k: v for k, v in os.environ.items() if k != COMMAND_VARIABLE}),
         session.lifeline,
         session.guard,
         stdout_to_stderr=session.options.wants_json,

@@ -51,6 +51,7 @@ class Call:
     versions: Versions = field(default_factory=Versions)
     chain: tuple[str, ...] = ()
     repository: str = ""
+    put_out: frozenset[str] = frozenset()
 
     @property
     def is_top(self) -> bool:
@@ -80,6 +81,8 @@ class Prepared:
     new_state_keys: tuple[str, ...]
     script_name: str
     incoming: Mapping[str, Any] = field(default_factory=dict)
+    put_out: frozenset[str] = frozenset()
+    known_inputs: frozenset[str] = frozenset()
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -102,11 +105,16 @@ def prepare(recipe: Recipe, call: Call, caller_folder: Path) -> Prepared:
     Precedence, low to high: default_env, what the call brings, env of the recipe, of its
     variations, of its version; mapped inputs and constants.
     """
-    resolved = resolve_variations(recipe, call.query.variations, call.query.without_variations)
+    resolved = resolve_variations(
+        recipe, call.query.variations, call.query.without_variations, _given(recipe, call)
+    )
     version = _version(recipe, call, resolved.layers)
     layers = [recipe.layer, *resolved.layers, *_version_layer(recipe, version)]
     mapping = {name: key for layer in layers for name, key in layer.input_mapping.items()}
-    mapped = map_inputs(recipe, mapping, call.inputs, caller_folder)
+    # What a recipe of this run has put out is newer than an input on its way down.
+    newer = {name for name, key in mapping.items() if key in call.put_out and key in call.env}
+    taken = {name: value for name, value in call.inputs.items() if name not in newer}
+    mapped = map_inputs(recipe, mapping, taken, caller_folder)
     const = {**call.const, **mapped.env}
     env, state = copy.deepcopy(dict(call.env)), copy.deepcopy(dict(call.state))
     for layer in layers:
@@ -123,7 +131,7 @@ def prepare(recipe: Recipe, call: Call, caller_folder: Path) -> Prepared:
         inputs=mapped.left,
         **_dependencies(recipe, call, layers, env),
         version=version,
-        declared=_declared(layers),
+        declared=_declared(recipe, layers),
         specs=specs_by_variable(recipe, mapping),
         mapping=mapping,
         defaults={key: value for layer in layers for key, value in layer.default_env.items()},
@@ -131,6 +139,7 @@ def prepare(recipe: Recipe, call: Call, caller_folder: Path) -> Prepared:
         new_state_keys=tuple(key for layer in layers for key in layer.new_state_keys),
         script_name=next((x.script_name for x in reversed(layers) if x.script_name), "run"),
         incoming=copy.deepcopy(env),
+        put_out=call.put_out,
     )
 
 
@@ -156,6 +165,7 @@ def dependency_call(prepared: Prepared, dependency: Dependency) -> Call:
         versions=Versions(dependency.version, dependency.version_min, dependency.version_max),
         chain=prepared.chain,
         repository=prepared.recipe.repository,
+        put_out=prepared.put_out,
     )
 
 
@@ -194,16 +204,25 @@ def _apply(layer: Layer, env: dict[str, Any], state: dict[str, Any], const: dict
     merge(state, copy.deepcopy(dict(layer.state)))
 
 
-def _declared(layers: Iterable[Layer]) -> frozenset[str] | None:
-    """Return the variables that stand in the key; None where the recipe declares no inputs."""
-    listed = list(layers)
-    if not any(layer.declares_inputs for layer in listed):
+def _declared(recipe: Recipe, layers: Iterable[Layer]) -> frozenset[str] | None:
+    """Return the variables that stand in the key; None where the recipe declares no inputs.
+
+    The names of all layers count: the code that reads what one variation sets reads what comes
+    from elsewhere when that variation is off.
+    """
+    if not any(layer.declares_inputs for layer in layers):
         return None
-    return frozenset(
-        key
-        for layer in listed
-        for key in (*layer.default_env, *layer.env, *layer.input_mapping.values())
-    )
+    return recipe.declared
+
+
+def _given(recipe: Recipe, call: Call) -> frozenset[str]:
+    """Return the variables that the call sets, by env, constant or input."""
+    values = {**call.env, **call.const}
+    for layer in recipe.all_layers:
+        for name, key in layer.input_mapping.items():
+            if name in call.inputs:
+                values[key] = call.inputs[name]
+    return frozenset(name for name, value in values.items() if str(value))
 
 
 def _version(recipe: Recipe, call: Call, variation_layers: Iterable[Layer]) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 GRACE_S = 10.0
 """How long a process may take to end after it was asked to."""
 
+_REST_GRACE_S = 1.0
+
 # The environment comes from the parent process, never from text that a shell reads. The watcher
 # kills the process group when the engine has died, which closes its end of the pipe. run.sh gets a
 # subshell, so that a plain `wait` in it does not wait for the watcher, and an `exit` in it leaves
@@ -92,6 +94,7 @@ def run_script(
         except Interrupted as interrupted:
             _stop(process, interrupted.signum, guard)
             raise
+        _end_rest(process.pid)
         return shell_status(process.returncode)
     finally:
         os.close(watched)
@@ -140,6 +143,38 @@ def _stop(process: subprocess.Popen[bytes], signum: int, guard: SignalGuard) -> 
         time.sleep(0.01)
     _signal_group(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _end_rest(group: int) -> None:
+    """End what a script has left in the background; nobody waits for it or reads its output."""
+    if not _group_runs(group):
+        return
+    _signal_group(group, signal.SIGTERM)
+    deadline_s = time.monotonic() + _REST_GRACE_S
+    while time.monotonic() < deadline_s:
+        if not _group_runs(group):
+            return
+        time.sleep(0.01)
+    _signal_group(group, signal.SIGKILL)
+
+
+def identity_of_descriptor(descriptor: int) -> str:
+    """Return the name under which ``/proc`` shows an open descriptor; "" where there is none."""
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    return ""
+
+
+def holders_of(identity: str) -> list[int]:
+    """Return the processes, but this one, that hold what `identity_of_descriptor` named."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*") if identity else ():
+        with contextlib.suppress(OSError):
+            if folder.name != str(os.getpid()) and any(
+                str(link.readlink()) == identity for link in (folder / "fd").iterdir()
+            ):
+                found.append(int(folder.name))
+    return sorted(found)
 
 
 def _signal_group(group: int, signum: int) -> bool:

@@ -98,6 +98,11 @@ def is_on(given: Mapping[str, Any], *names: str) -> bool:
     return any(str(given.get(name, False)).lower() not in _FALSE for name in names)
 
 
+def wants_json(given: Mapping[str, Any]) -> bool:
+    """Tell whether stdout is for one JSON document."""
+    return is_on(given, "j", "json") or given.get("out") == "json"
+
+
 def _options(given: Mapping[str, Any]) -> Options:
     for name in _FLAGS:
         if isinstance(given.get(name), (dict, list)):
@@ -106,7 +111,7 @@ def _options(given: Mapping[str, Any]) -> Options:
         is_quiet=is_on(given, "quiet", "q"),
         is_verbose=is_on(given, "v", "verbose"),
         is_silent=is_on(given, "s", "silent"),
-        wants_json=is_on(given, "j", "json") or given.get("out") == "json",
+        wants_json=wants_json(given),
         wants_help=is_on(given, "help", "h"),
         rebuilds=is_on(given, "new", "renew"),
         skips_cache=is_on(given, "skip_cache"),

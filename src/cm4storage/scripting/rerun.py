@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING
 
-from cm4storage.scripting.environment import exported_text
+from cm4storage.core.errors import is_secret_name
+from cm4storage.scripting.environment import COMMAND_VARIABLE, exported_text
 from cm4storage.scripting.inputs import is_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cm4storage.scripting.prepare import Prepared
 
 
@@ -26,15 +30,26 @@ def recipe_tags(prepared: Prepared) -> str:
 
 def rerun_command(prepared: Prepared) -> str:
     """Return the command; a secret in it is shown as ``***``."""
-    words = ["cm", "run", "script", f"--tags={recipe_tags(prepared)}"]
+    words = ["run", "script", f"--tags={recipe_tags(prepared)}"]
     if prepared.call.versions.exact:
         words.append(f"--version={prepared.call.versions.exact}")
+    return f"{_command()} {shlex.join([*words, *_flags(prepared)])}"
+
+
+def _command() -> str:
+    """Return how the user calls ``cm``: a command, or a few words of a shell."""
+    return os.environ.get(COMMAND_VARIABLE, "").strip() or "cm"
+
+
+def _flags(prepared: Prepared) -> Iterator[str]:
     flags = {key: f"--{name}" for name, key in prepared.mapping.items()}
     for key in {**flags, **prepared.defaults}:
         if key not in prepared.incoming or prepared.incoming[key] == prepared.defaults.get(key):
             continue
-        hidden = is_secret(key, prepared.specs.get(key))
-        text = "***" if hidden else exported_text(prepared.incoming[key])
+        text = exported_text(prepared.incoming[key])
         if text:
-            words.append(f"{flags.get(key, f'--env.{key}')}={text}")
-    return shlex.join(words)
+            hidden = is_secret(key, prepared.specs.get(key))
+            yield f"{flags.get(key, f'--env.{key}')}={'***' if hidden else text}"
+    for name, value in prepared.inputs.items():
+        if name in prepared.known_inputs:
+            yield f"--{name}={'***' if is_secret_name(name) else exported_text(value)}"

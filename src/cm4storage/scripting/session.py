@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.scripting.environment import HostShade
 from cm4storage.scripting.keys import Fingerprints, Identity
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Step:
     uid: str
     tags: str
     decision: str
+    command: str
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Session:
     guard: SignalGuard
     folder: Path
     fingerprints: Fingerprints
+    shade: HostShade = field(default_factory=HostShade)
     memo: dict[str, Outcome] = field(default_factory=dict)
     building: set[str] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
@@ -89,9 +92,19 @@ class Session:
         return folder
 
     def release(self) -> None:
-        """End the helpers of the run."""
-        if self._lifeline is not None and not self._lifeline.release():
-            self.console.warning("a process that this run started is still there after 5 s")
+        """End the helpers of the run; name those that do not end."""
+        if self._lifeline is None:
+            return
+        from cm4storage.core.lifeline import RELEASE_TIMEOUT_S
+        from cm4storage.scripting.processes import holders_of, identity_of_descriptor
+
+        end = identity_of_descriptor(self._lifeline.child_descriptor)
+        if not self._lifeline.release():
+            numbers = ", ".join(map(str, holders_of(end))) or "number unknown"
+            self.console.warning(
+                "what this run started in the background is still there after "
+                f"{RELEASE_TIMEOUT_S:.0f} s: process {numbers}"
+            )
 
 
 @contextlib.contextmanager
@@ -114,6 +127,7 @@ def open_session(
             try:
                 session.release()
             finally:
+                session.shade.restore()
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -23,12 +23,16 @@ class Resolved:
 
 
 def resolve_variations(
-    recipe: Recipe, requested: Sequence[str], excluded: Sequence[str]
+    recipe: Recipe,
+    requested: Sequence[str],
+    excluded: Sequence[str],
+    given: frozenset[str] = frozenset(),
 ) -> Resolved:
     """Return the variations that are on when `requested` are asked for.
 
     Aliases stand for their targets; ``base`` brings more; ``default_variations`` and then the
-    groups' defaults fill the groups that are still empty.
+    groups' defaults fill the groups that are still empty. A default with ``default_unless_env``
+    does not if the call sets one of those variables, which are in `given`.
 
     Raises
     ------
@@ -36,7 +40,7 @@ def resolve_variations(
         If one is unknown (names the nearest), excluded by the same query, or of a group that
         already has another, or if the combination is declared invalid.
     """
-    resolution = _Resolution(recipe, excluded)
+    resolution = _Resolution(recipe, excluded, given)
     defaults = [recipe.default_variation] if recipe.default_variation else []
     for name in requested or [n for n in defaults if n not in excluded]:
         resolution.add(name, "")
@@ -49,10 +53,13 @@ def resolve_variations(
 class _Resolution:
     """Grows the list of chosen variations of one recipe."""
 
-    def __init__(self, recipe: Recipe, excluded: Sequence[str]) -> None:
+    def __init__(self, recipe: Recipe, excluded: Sequence[str], given: frozenset[str]) -> None:
         self._recipe = recipe
         self._excluded = frozenset(excluded)
-        self._groups = group_defaults(recipe)
+        self._groups = {
+            group: "" if _is_overruled(recipe, choice, given) else choice
+            for group, choice in group_defaults(recipe).items()
+        }
         self._holder: dict[str, str] = {}
         self.chosen: list[str] = []
         for name in excluded:
@@ -137,6 +144,10 @@ def group_defaults(recipe: Recipe) -> dict[str, str]:
             if variation.is_group_default:
                 groups[variation.group] = variation.name
     return groups
+
+
+def _is_overruled(recipe: Recipe, default: str, given: frozenset[str]) -> bool:
+    return bool(default) and not given.isdisjoint(recipe.variations[default].default_unless_env)
 
 
 def unknown_variation(recipe: Recipe, name: str) -> UserError:

@@ -2,6 +2,9 @@
 
 The first touch of fresh memory costs more than reading a cached file into it, so a buffer stays
 mapped between reads.
+
+A reader often drops its last slice of a buffer just after the loan has ended. Such a buffer waits
+aside, and is lent again once nothing looks at it any more.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import itertools
 import mmap
 import sys
 import threading
+from collections import deque
 from typing import Any, Final
 
 from cm4storage.core.units import GIB, MIB
@@ -20,6 +24,10 @@ _STEPS_PER_DOUBLING: Final = 8
 _MAX_WASTE: Final = 4
 # What `sys.getrefcount` says of an object that only its pool entry and the call itself hold.
 _UNSHARED: Final = 2
+# Buffers that wait for the end of the last view: as many as a process may have reader threads, and
+# few looked at per use, so that views that are kept for good do not slow down every read.
+_MAX_WAITING: Final = 256
+_LOOKS_PER_USE: Final = 8
 
 
 class Buffer:
@@ -51,46 +59,91 @@ class BufferPool:
     ----------
     max_free_bytes : int
         How much memory idle buffers may hold; the ones unused for longest go first.
+
+    Attributes
+    ----------
+    mapped_count : int
+        How many buffers were mapped so far, for tests and measurements.
     """
 
     def __init__(self, max_free_bytes: int = GIB) -> None:
         self._max_free_bytes = max_free_bytes
         self._free: list[Buffer] = []
         self._free_bytes = 0
+        self._waiting: deque[Buffer] = deque()
+        self._waiting_bytes = 0
         self._clock = itertools.count()
+        self.mapped_count = 0
         self._lock = threading.Lock()
 
     def acquire(self, length_bytes: int) -> Buffer:
         """Return a buffer of at least `length_bytes`, a pooled one where one fits."""
         with self._lock:
+            if self._waiting:
+                self._look_after_waiting()
             place = bisect.bisect_left(self._free, length_bytes, key=_capacity_bytes)
             if place < len(self._free) and _fits(self._free[place], length_bytes):
                 buffer = self._free.pop(place)
                 self._free_bytes -= buffer.capacity_bytes
                 return buffer
+            self.mapped_count += 1
         return Buffer(_size_class_bytes(length_bytes))
 
     def release(self, buffer: Buffer) -> None:
-        """Take a buffer back; one that someone still looks at is left to that view."""
-        if buffer.is_shared():
-            return
+        """Take a buffer back; one that someone still looks at waits until nobody does."""
         with self._lock:
-            buffer.last_use = next(self._clock)
-            bisect.insort(self._free, buffer, key=_capacity_bytes)
-            self._free_bytes += buffer.capacity_bytes
-            while self._free_bytes > self._max_free_bytes:
-                self._drop_oldest()
+            if buffer.is_shared():
+                self._let_wait(buffer)
+            else:
+                self._keep(buffer)
+            if self._free_bytes + self._waiting_bytes > self._max_free_bytes:
+                self._limit_memory()
 
     def clear(self) -> None:
         """Give all idle buffers back to the system."""
         with self._lock:
             self._free.clear()
-            self._free_bytes = 0
+            self._waiting.clear()
+            self._free_bytes = self._waiting_bytes = 0
 
     @property
     def free_bytes(self) -> int:
         """The memory that idle buffers hold."""
-        return self._free_bytes
+        with self._lock:
+            self._look_after_waiting()
+            return self._free_bytes
+
+    def _keep(self, buffer: Buffer) -> None:
+        buffer.last_use = next(self._clock)
+        bisect.insort(self._free, buffer, key=_capacity_bytes)
+        self._free_bytes += buffer.capacity_bytes
+
+    def _let_wait(self, buffer: Buffer) -> None:
+        self._waiting.append(buffer)
+        self._waiting_bytes += buffer.capacity_bytes
+        if len(self._waiting) > _MAX_WAITING:
+            self._forget_longest_waiting()
+
+    def _look_after_waiting(self) -> None:
+        """Make those free that nobody looks at any more; no view can appear out of nothing."""
+        for _ in range(min(len(self._waiting), _LOOKS_PER_USE)):
+            buffer = self._waiting.popleft()
+            if buffer.is_shared():
+                self._waiting.append(buffer)
+            else:
+                self._waiting_bytes -= buffer.capacity_bytes
+                self._keep(buffer)
+
+    def _limit_memory(self) -> None:
+        """Let buffers go until all that are kept here are within the limit."""
+        while self._free and self._free_bytes + self._waiting_bytes > self._max_free_bytes:
+            self._drop_oldest()
+        while self._waiting_bytes > self._max_free_bytes:
+            self._forget_longest_waiting()
+
+    def _forget_longest_waiting(self) -> None:
+        """Leave a buffer to the views of it; the memory goes with the last of them."""
+        self._waiting_bytes -= self._waiting.popleft().capacity_bytes
 
     def _drop_oldest(self) -> None:
         oldest = min(self._free, key=lambda buffer: buffer.last_use)

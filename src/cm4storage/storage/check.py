@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ _PROBE_BYTES: Final = 64 * 1024
 _RANGE: Final = (1000, 5000)
 # A person waits for this check, and a service that is to be measured answers at once.
 _RETRY_LIMIT_S: Final = 3.0
+_LAST_ATTEMPT_S: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,23 @@ def check_store(location: StoreLocation, *, share_lifeline: bool = False) -> Che
         key = f"cm4storage-probe-{secrets.token_hex(8)}"
         try:
             _try_out(store, key, steps)
-        except BaseException:
-            with contextlib.suppress(StorageFault):
-                store.delete(key)
+        except BaseException as error:
+            # Who interrupts the check of a silent service does not want to wait for it again.
+            _remove(store, key, None if isinstance(error, Exception) else _LAST_ATTEMPT_S)
             raise
         return CheckReport(store.uri, store.free_bytes(), tuple(steps))
+
+
+def _remove(store: Store, key: str, limit_s: float | None) -> None:
+    """Remove the probe, if that works; wait for it no longer than `limit_s`."""
+
+    def remove() -> None:
+        with contextlib.suppress(StorageFault):
+            store.delete(key)
+
+    thread = threading.Thread(target=remove, name="remove-probe", daemon=True)
+    thread.start()
+    thread.join(limit_s)
 
 
 def _try_out(store: Store, key: str, steps: list[CheckStep]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.storage import file_leftovers
 from cm4storage.storage.buffers import Buffer, BufferPool
 from cm4storage.storage.file_faults import file_fault, missing_file
 from cm4storage.storage.file_listing import list_files, list_folders
@@ -50,6 +51,7 @@ class FileStore:
         self._fsync = fsync
         self._pool = pool or BufferPool()
         self._uri = f"file://{quote(self._root)}"
+        self._swept_folders: set[str] = set()
 
     @property
     def uri(self) -> str:
@@ -73,13 +75,20 @@ class FileStore:
             os.close(descriptor)
 
     def write(self, key: str, chunks: Iterable[memoryview]) -> int:
-        """Write a file under a temporary name and rename it; see `Store.write`."""
+        """Write a file under a temporary name and rename it; see `Store.write`.
+
+        The first write to a folder removes what killed writers left there.
+        """
         path = self._path(key)
         folder = os.path.dirname(path)
         temporary = f"{folder}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
         descriptor = _create(temporary, path)
         try:
             try:
+                file_leftovers.hold(descriptor)
+                if folder not in self._swept_folders:
+                    self._swept_folders.add(folder)
+                    file_leftovers.sweep(folder, os.fstat(descriptor).st_mtime)
                 size_bytes = _write_chunks(descriptor, chunks, path)
                 self._sync(descriptor, path)
             finally:

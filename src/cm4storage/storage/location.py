@@ -16,6 +16,7 @@ SCHEMES: Final = ("file", "s3")
 EMBEDDED_BUCKET: Final = "cm4storage"
 
 _SCHEME = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEME_AS_FOLDER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
@@ -174,10 +175,33 @@ def _check_service(text: str, endpoint_url: str | None, server_dir: Path | None)
             "an S3 location has an endpoint or an embedded server, not both",
             where=redact_url(f"{text}, {endpoint_url}, {server_dir}"),
         )
-    if server_dir is not None and not server_dir.is_absolute():
-        raise UserError("the embedded server's folder must be absolute", where=str(server_dir))
+    if server_dir is not None:
+        check_server_dir(server_dir)
     if endpoint_url:
         check_endpoint(endpoint_url)
+
+
+def check_server_dir(server_dir: Path) -> None:
+    """Refuse a folder for an embedded server that is relative, or a URI taken for a path.
+
+    Raises
+    ------
+    UserError
+        Since the data would land wherever the process happens to work.
+    """
+    # A Path has one slash where the URI had two, and may have been made absolute.
+    if any(_SCHEME_AS_FOLDER.fullmatch(part) for part in server_dir.parts):
+        raise UserError(
+            "the embedded server's folder is a path, not a URI",
+            where=redact_url(str(server_dir)),
+            advice="give an absolute path such as /data/s3",
+        )
+    if not server_dir.is_absolute():
+        raise UserError(
+            "the embedded server's folder must be absolute",
+            where=str(server_dir),
+            advice="give an absolute path such as /data/s3",
+        )
 
 
 def check_endpoint(endpoint_url: str) -> None:

@@ -59,6 +59,7 @@ def _open_s3(
 ) -> Store:
     from cm4storage.storage.s3 import S3Store
 
+    server = None
     if location.server_dir is None:
         service = s3_service.from_environment(location.endpoint_url)
     else:
@@ -69,4 +70,6 @@ def _open_s3(
         )
         service = s3_service.of_embedded(server)
         embedded.ensure_bucket(server, location.bucket)
-    return S3Store(location.bucket, location.prefix, service, retry_limit_s=retry_limit_s)
+    return S3Store(
+        location.bucket, location.prefix, service, retry_limit_s=retry_limit_s, server=server
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.errors import InternalError, StorageFault, UserError
 from cm4storage.core.units import MIB
+from cm4storage.storage import interruptible
 from cm4storage.storage.keys import check_key, is_valid
 from cm4storage.storage.ordering import in_key_order
 from cm4storage.storage.s3_faults import Failure, s3_fault
@@ -25,6 +26,16 @@ _STREAM_CHUNK_BYTES: Final = 64 * 1024
 _LIST_PAGE: Final = 1000
 
 
+class OwnServer(Protocol):
+    """An embedded server: one of whose state more is known than it answers."""
+
+    def free_bytes(self) -> int:
+        """Return the space left for its data."""
+
+    def explain(self, fault: StorageFault) -> StorageFault:
+        """Return what `fault` has to do with the server's state."""
+
+
 class S3Store:
     """A `Store` over the objects below a prefix of a bucket.
 
@@ -40,6 +51,8 @@ class S3Store:
         After this long no failed request is tried again.
     part_bytes : int
         Objects up to this size are written by one request, larger ones in parts of it.
+    server : OwnServer, optional
+        The server behind `service`, if it is one of our own.
     """
 
     def __init__(
@@ -50,10 +63,12 @@ class S3Store:
         *,
         retry_limit_s: float = RETRY_LIMIT_S,
         part_bytes: int = PART_BYTES,
+        server: OwnServer | None = None,
     ) -> None:
         self._obstore = _import_client()
         self._service = service
         self._part_bytes = part_bytes
+        self._server = server
         self._uri = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client: Any = service.client(bucket, prefix, retry_limit_s)
 
@@ -65,7 +80,7 @@ class S3Store:
     @contextlib.contextmanager
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[memoryview]:
         """Lend the client's own buffer; see `Store.read`."""
-        view = memoryview(self._fetch(key, start, length))
+        view = memoryview(interruptible.call(lambda: self._fetch(key, start, length)))
         try:
             yield view
         finally:
@@ -74,19 +89,7 @@ class S3Store:
 
     def read_into(self, key: str, buffer: memoryview, *, start: int = 0) -> int:
         """Fill `buffer` from byte `start` on, chunk by chunk; see `Store.read_into`."""
-        target = buffer.cast("B")
-        result = self._get(key, start, target.nbytes)
-        if result is None:
-            return 0
-        done = 0
-        try:
-            for chunk in result.stream(min_chunk_size=_STREAM_CHUNK_BYTES):
-                target[done : done + len(chunk)] = chunk
-                done += len(chunk)
-        except Exception as error:
-            raise self._fault(error, "read the object", key) from error
-        self._check_complete(key, result, done)
-        return done
+        return interruptible.call(lambda: self._fetch_into(key, buffer.cast("B"), start))
 
     def write(self, key: str, chunks: Iterable[memoryview]) -> int:
         """Write in one request, or in parts that become visible together; see `Store.write`."""
@@ -117,7 +120,7 @@ class S3Store:
     def folders(self) -> Iterator[str]:
         """Yield the names before the first ``/`` of all keys; see `Store.folders`."""
         try:
-            level = self._obstore.list_with_delimiter(self._client)
+            level = interruptible.call(lambda: self._obstore.list_with_delimiter(self._client))
         except Exception as error:
             raise self._fault(error, "list the folders", "") from error
         for name in sorted(level["common_prefixes"]):
@@ -129,7 +132,7 @@ class S3Store:
         """Return one object's size."""
         check_key(key, self._uri)
         try:
-            meta = self._obstore.head(self._client, key)
+            meta = interruptible.call(lambda: self._obstore.head(self._client, key))
         except Exception as error:
             raise self._fault(error, "look at the object", key) from error
         return ObjectStat(key, meta["size"])
@@ -138,15 +141,15 @@ class S3Store:
         """Remove one object; a missing one is no error."""
         check_key(key, self._uri)
         try:
-            self._obstore.delete(self._client, key)
+            interruptible.call(lambda: self._obstore.delete(self._client, key))
         except Exception as error:
             if Failure.of(error).is_absent and Failure.of(error).code != "NoSuchBucket":
                 return
             raise self._fault(error, "delete the object", key) from error
 
-    def free_bytes(self) -> None:
-        """Return None: S3 does not say."""
-        return
+    def free_bytes(self) -> int | None:
+        """Return the space of our own server's folder; None for others, since S3 does not say."""
+        return None if self._server is None else self._server.free_bytes()
 
     def close(self) -> None:
         """Drop the client and its connections."""
@@ -162,6 +165,20 @@ class S3Store:
             raise self._fault(error, "read the object", key) from error
         self._check_complete(key, result, len(data))
         return data
+
+    def _fetch_into(self, key: str, target: memoryview, start: int) -> int:
+        result = self._get(key, start, target.nbytes)
+        if result is None:
+            return 0
+        done = 0
+        try:
+            for chunk in result.stream(min_chunk_size=_STREAM_CHUNK_BYTES):
+                target[done : done + len(chunk)] = chunk
+                done += len(chunk)
+        except Exception as error:
+            raise self._fault(error, "read the object", key) from error
+        self._check_complete(key, result, done)
+        return done
 
     def _get(self, key: str, start: int, length: int | None) -> Any:
         """Return the answer to a GET, or None where the range holds no byte."""
@@ -191,13 +208,16 @@ class S3Store:
         self, key: str, body: Any, *, use_multipart: bool, upload: _Upload | None = None
     ) -> None:
         try:
-            self._obstore.put(
-                self._client,
-                key,
-                body,
-                use_multipart=use_multipart,
-                chunk_size=self._part_bytes,
-                max_concurrency=_CONCURRENT_PARTS,
+            interruptible.call(
+                lambda: self._obstore.put(
+                    self._client,
+                    key,
+                    body,
+                    use_multipart=use_multipart,
+                    chunk_size=self._part_bytes,
+                    max_concurrency=_CONCURRENT_PARTS,
+                ),
+                on_abandon=upload.abandon if upload is not None else None,
             )
         except Exception as error:
             if upload is not None and upload.error is not None:
@@ -206,8 +226,8 @@ class S3Store:
 
     def _list_folder(self, folder: str) -> Iterator[ObjectStat]:
         try:
-            pages = self._obstore.list(self._client, folder or None, chunk_size=_LIST_PAGE)
-            for page in pages:
+            pages = iter(self._obstore.list(self._client, folder or None, chunk_size=_LIST_PAGE))
+            while page := interruptible.call(lambda: next(pages, None)):
                 for meta in page:
                     yield ObjectStat(meta["path"], meta["size"])
         except Exception as error:
@@ -217,7 +237,10 @@ class S3Store:
             raise fault from error
 
     def _fault(self, error: Exception, action: str, key: str) -> StorageFault:
-        return s3_fault(error, action, f"{self._uri}/{key}".rstrip("/"), self._service.name)
+        fault = s3_fault(error, action, f"{self._uri}/{key}".rstrip("/"), self._service.name)
+        if self._server is None or isinstance(fault, MissingObject):
+            return fault
+        return self._server.explain(fault)
 
 
 def _import_client() -> Any:
@@ -240,8 +263,13 @@ class _Upload:
         self._rest = rest
         self._where = where
         self._count = 0
+        self._is_abandoned = False
         self.size_bytes = 0
         self.error: BaseException | None = None
+
+    def abandon(self) -> None:
+        """Let the upload fail at its next part, so that no object appears."""
+        self._is_abandoned = True
 
     def __iter__(self) -> _Upload:
         return self
@@ -259,6 +287,8 @@ class _Upload:
             raise
 
     def _note(self, part: bytearray) -> None:
+        if self._is_abandoned:
+            raise InternalError("the upload was given up")
         self._count += 1
         self.size_bytes += len(part)
         if self._count > _MAX_PARTS:

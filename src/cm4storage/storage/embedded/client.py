@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.files import locked
 from cm4storage.core.lifeline import inherited_descriptor
-from cm4storage.storage.embedded import sigv4, wire
+from cm4storage.storage.embedded import condition, sigv4, wire
 from cm4storage.storage.embedded.logs import tail
 from cm4storage.storage.embedded.paths import ServerPaths
 from cm4storage.storage.embedded.spawning import spawn
 from cm4storage.storage.file_faults import file_fault
+from cm4storage.storage.location import check_server_dir
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,8 +40,9 @@ class EmbeddedServer:
         Valid until the server stops; never write them to a file.
     """
 
-    def __init__(self, link: socket.socket, answer: dict[str, str]) -> None:
+    def __init__(self, link: socket.socket, answer: dict[str, str], folder: Path) -> None:
         self._link = link
+        self._folder = folder
         self.endpoint_url = answer["endpoint_url"]
         self.bucket = answer["bucket"]
         self.access_key_id = answer["access_key_id"]
@@ -63,6 +65,15 @@ class EmbeddedServer:
     def fileno(self) -> int:
         """Return the connection's descriptor; it becomes readable when the server has gone."""
         return self._link.fileno()
+
+    def free_bytes(self) -> int:
+        """Return the space left in the server's folder."""
+        return condition.free_bytes(self._folder)
+
+    def explain(self, fault: StorageFault) -> StorageFault:
+        """Return what `fault`, met in a request, has to do with the state of this server."""
+        has_ended = condition.has_ended(self._link)
+        return condition.explained(fault, self._folder, has_ended=has_ended)
 
     def close(self) -> None:
         """Stop being a user; the last one waits until the server has stopped."""
@@ -90,8 +101,9 @@ def connect(server_dir: Path, kind: str = "s3", *, share_lifeline: bool = False)
     StorageFault
         If the server does not start, with the end of its log.
     UserError
-        If it is not installed.
+        If it is not installed, or `server_dir` is relative or a URI.
     """
+    check_server_dir(server_dir)
     paths = ServerPaths(Path(os.path.abspath(server_dir)))  # noqa: PTH100 - resolve() needs rights
     paths.prepare()
     lifeline = inherited_descriptor() if share_lifeline else None
@@ -104,7 +116,7 @@ def connect(server_dir: Path, kind: str = "s3", *, share_lifeline: bool = False)
             if answer is not None and "retry" not in answer:
                 _raise_error(answer)
                 undo.pop_all()
-                return EmbeddedServer(link, answer)
+                return EmbeddedServer(link, answer, paths.folder)
         time.sleep(_RETRY_PAUSE_S)
     raise StorageFault(
         f"the embedded {kind} server gave no answer within {_CONNECT_LIMIT_S:.0f} s",
