@@ -49,7 +49,9 @@ class CmHome:
         )  # fmt: skip
 
     def env(self):
-        return os.environ | {"CM_REPOS": str(self.repos), "HOME": str(self.work)}
+        """Return the environment of a user who calls cm itself, and not through bootstrap."""
+        host = {k: v for k, v in os.environ.items() if not k.startswith("MLPERF_STORAGE_")}
+        return host | {"CM_REPOS": str(self.repos), "HOME": str(self.work)}
 
     def start(self, tags, *args, prefix=(), env=None, **options):
         """Start ``cm run script --tags=TAGS ARGS``, its output in one pipe."""
