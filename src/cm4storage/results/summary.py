@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cm4storage.results.figures import RunFigures
     from cm4storage.results.metrics import EpochMetrics
-    from cm4storage.results.records import EpochRecord, RunRecord
+    from cm4storage.results.records import EpochRecord
 
 _GIB = 2**30
 _MIB = 2**20
@@ -26,7 +26,7 @@ _MIB = 2**20
 def write_dlio_files(figures: RunFigures, folder: Path) -> None:
     """Write DLIO's files into `folder`; ``summary.json`` last, as the sign of a complete run."""
     _write_config(figures, folder / "dlio_config")
-    write_json_atomically(folder / "0_per_epoch_stats.json", per_epoch_stats(figures.record))
+    write_json_atomically(folder / "0_per_epoch_stats.json", per_epoch_stats(figures))
     write_json_atomically(folder / "0_output.json", rank_output(figures))
     write_json_atomically(folder / "summary.json", summary(figures))
 
@@ -90,7 +90,7 @@ def _potential_caching(host: dict[str, Any], nominal_bytes: float) -> int:
     return int(host["memory_bytes"] > nominal_bytes)
 
 
-def per_epoch_stats(record: RunRecord) -> dict[str, Any]:
+def per_epoch_stats(figures: RunFigures) -> dict[str, Any]:
     """Return the content of ``0_per_epoch_stats.json``."""
     return {
         str(epoch.number): {
@@ -102,8 +102,9 @@ def per_epoch_stats(record: RunRecord) -> dict[str, Any]:
             },
             "end": epoch.end,
             "duration": f"{epoch.duration_s:.2f}",
+            **_mark(figures),
         }
-        for epoch in record.epochs
+        for epoch in figures.record.epochs
     }
 
 
