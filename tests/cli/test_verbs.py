@@ -93,7 +93,7 @@ def test_run_and_report_leave_what_dlio_leaves(cm4storage, run_folder, tmp_path)
     assert "accelerator utilization" in done.stdout
     assert {path.name for path in folder.iterdir()} == {
         "run.json", "report.json", "report.csv", "summary.json", "0_output.json",
-        "0_per_epoch_stats.json", "dlio_config",
+        "0_per_epoch_stats.json", "dlio_config", "dlio.log",
     }  # fmt: skip
     summary = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
     assert summary["num_files_train"] == 10
@@ -104,6 +104,19 @@ def test_run_and_report_leave_what_dlio_leaves(cm4storage, run_folder, tmp_path)
     overrides = yaml.safe_load((folder / "dlio_config" / "overrides.yaml").read_text())
     assert overrides[0] == "workload=unet3d_h100"
     assert "++workload.dataset.num_files_train=10" in overrides
+
+
+def test_the_log_says_what_the_record_says(cm4storage, run_folder, tmp_path):
+    folder = tmp_path / run_folder("train.computation_time=0.01")
+    cm4storage("report", folder)
+    log = (folder / "dlio.log").read_text().splitlines()
+    times = [line.split()[1] for line in log]
+    assert times == sorted(times)
+    report = json.loads((folder / "report.json").read_text())
+    for epoch in report["epochs"]:
+        steps = f"{epoch['steps']} steps completed in {epoch['duration_s']:.2f} s"
+        assert any(line.endswith(f"Ending epoch {epoch['epoch']} - {steps}") for line in log)
+    assert f"[AU] (%): {report['au_mean_percent']:.4f} (" in "\n".join(log)
 
 
 def test_a_stage_that_did_not_happen_is_null(cm4storage, run_folder, tmp_path):
@@ -129,7 +142,7 @@ def test_quick_scale_is_marked_in_every_output(cm4storage, run_folder, tmp_path)
     done = cm4storage("report", folder)
     assert "[not comparable: quick scale]" in done.stdout
     outputs = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(outputs) == 9
+    assert len(outputs) == 10
     assert all("quick" in path.read_text() for path in outputs)
 
 

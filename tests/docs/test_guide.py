@@ -58,6 +58,7 @@ def test_page(page, tmp_path):
     env = host | {
         "CM_REPOS": str(tmp_path / "CM"),
         "HOME": str(tmp_path),
+        "LC_ALL": "C.UTF-8",
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }
     subprocess.run(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
+from cm4storage.results.dlio_log import dlio_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,7 @@ def write_dlio_files(figures: RunFigures, folder: Path) -> None:
     _write_config(figures, folder / "dlio_config")
     write_json_atomically(folder / "0_per_epoch_stats.json", per_epoch_stats(figures))
     write_json_atomically(folder / "0_output.json", rank_output(figures))
+    write_text_atomically(folder / "dlio.log", dlio_log(figures))
     write_json_atomically(folder / "summary.json", summary(figures))
 
 
