@@ -33,3 +33,21 @@ def small_workload():
 @pytest.fixture
 def root(tmp_path):
     return StoreLocation.parse(str(tmp_path / "data"))
+
+
+@pytest.fixture
+def boto(s3_server):
+    """Give a boto3 client, the foreign judge, of the folder's own embedded server."""
+    import boto3
+    from botocore.config import Config
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_server.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=s3_server.access_key_id,
+        aws_secret_access_key=s3_server.secret_access_key,
+        config=Config(proxies={}),
+    )
+    yield client
+    client.close()

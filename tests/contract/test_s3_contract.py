@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from store_contract import StoreContract
 
 from cm4storage.storage.s3 import S3Store
@@ -45,16 +43,3 @@ class TestS3Store(StoreContract):
             return [upload["Key"] for upload in answer.get("Uploads", [])]
 
         return unfinished
-
-    @pytest.fixture
-    def boto(self, s3_server: EmbeddedServer) -> Iterator[Any]:
-        client = boto3.client(
-            "s3",
-            endpoint_url=s3_server.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id=s3_server.access_key_id,
-            aws_secret_access_key=s3_server.secret_access_key,
-            config=Config(proxies={}),
-        )
-        yield client
-        client.close()

@@ -10,9 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.storage import s3_service
@@ -40,20 +38,6 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def service(s3_server: EmbeddedServer) -> S3Service:
     return of_embedded(s3_server)
-
-
-@pytest.fixture
-def boto(s3_server: EmbeddedServer) -> Iterator[Any]:
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_server.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id=s3_server.access_key_id,
-        aws_secret_access_key=s3_server.secret_access_key,
-        config=Config(proxies={}),
-    )
-    yield client
-    client.close()
 
 
 def free_port() -> int:

@@ -9,7 +9,7 @@ from cm4storage.cli import options
 from cm4storage.core.errors import redact_url
 from cm4storage.report.table import render
 from cm4storage.results import figures, records
-from cm4storage.results.report_files import build_report, write_report_files
+from cm4storage.results.report_files import write_report_files
 from cm4storage.results.summary import write_dlio_files
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Write report.json, report.csv and DLIO's files, and show the table."""
     run = figures.of_run(records.load(args.run_dir))
-    write_report_files(run, args.run_dir)
+    report = write_report_files(run, args.run_dir)
     write_dlio_files(run, args.run_dir)
-    report = build_report(run)
     command = redact_url(args.rerun_command or report["command"])
     console.show(render(report, str(args.run_dir), command))
     options.write_result(args, {"run_dir": str(args.run_dir), "au_met": report["au_met"]})

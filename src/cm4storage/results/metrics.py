@@ -67,7 +67,7 @@ def of_epoch(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
     skip_start = workload.output.exclude_start_steps
     steps = len(epoch.compute_s)
     stop = steps - workload.output.exclude_end_steps
-    process_s = [w + c for w, c in zip(epoch.wait_s, epoch.compute_s, strict=True)]
+    process_s = epoch.process_s
     total_s = epoch.duration_s - sum(process_s[:skip_start]) - sum(process_s[max(0, stop) :])
     window = epoch.compute_s[skip_start : max(0, stop)]
     rate = epoch.bytes_read / 2**20 / epoch.duration_s

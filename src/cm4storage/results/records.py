@@ -48,6 +48,11 @@ class EpochRecord:
     bytes_read: int
     samples: int
 
+    @property
+    def process_s(self) -> list[float]:
+        """Seconds of each step, wait and computation together: DLIO's ``proc``."""
+        return [w + c for w, c in zip(self.wait_s, self.compute_s, strict=True)]
+
 
 @dataclass(frozen=True)
 class RunRecord:

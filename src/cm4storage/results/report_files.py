@@ -23,11 +23,12 @@ PERCENTILES = (50, 95, 99)
 STAGES = ("io", "decode", "h2d")
 
 
-def write_report_files(figures: RunFigures, folder: Path) -> None:
-    """Write ``report.json`` and ``report.csv`` into `folder`."""
+def write_report_files(figures: RunFigures, folder: Path) -> dict[str, Any]:
+    """Write ``report.json`` and ``report.csv`` into `folder`; return what the former holds."""
     report = build_report(figures)
     write_json_atomically(folder / "report.json", report)
     write_text_atomically(folder / "report.csv", _csv(report))
+    return report
 
 
 def build_report(figures: RunFigures) -> dict[str, Any]:

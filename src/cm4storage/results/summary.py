@@ -37,9 +37,6 @@ def summary(figures: RunFigures) -> dict[str, Any]:
     """Return the content of ``summary.json``."""
     record, dataset = figures.record, figures.workload.dataset
     host = record.environment["host"]
-    nominal_bytes = (
-        dataset.num_files_train * dataset.num_samples_per_file * dataset.record_length_bytes
-    )
     return {
         "start": record.start,
         "num_accelerators": 1,
@@ -51,11 +48,11 @@ def summary(figures: RunFigures) -> dict[str, Any]:
         "num_samples_per_file": dataset.num_samples_per_file,
         "host_cpu_count": [host["cpu_count"]],
         "host_processor_name": host["processor"],
-        "potential_caching": [_potential_caching(host, nominal_bytes)],
+        "potential_caching": [_potential_caching(figures)],
         "host_cpuinfo": host["cpu"],
         "host_meminfo": host["memory"],
         "host_memory_GB": [host["memory_bytes"] / _GIB],
-        "data_size_per_host_GB": nominal_bytes / _GIB,
+        "data_size_per_host_GB": _nominal_bytes(figures) / _GIB,
         "epochs": len(figures.epochs),
         "end": record.end,
         **_mark(figures),
@@ -88,8 +85,14 @@ def _times(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
 
 
-def _potential_caching(host: dict[str, Any], nominal_bytes: float) -> int:
-    return int(host["memory_bytes"] > nominal_bytes)
+def _nominal_bytes(figures: RunFigures) -> float:
+    dataset = figures.workload.dataset
+    return dataset.num_files_train * dataset.num_samples_per_file * dataset.record_length_bytes
+
+
+def _potential_caching(figures: RunFigures) -> int:
+    memory_bytes = figures.record.environment["host"]["memory_bytes"]
+    return int(memory_bytes > _nominal_bytes(figures))
 
 
 def per_epoch_stats(figures: RunFigures) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def rank_output(figures: RunFigures) -> dict[str, Any]:
         "host_memory_GB": host["memory_bytes"] / _GIB,
         "host_cpu_count": host["cpu_count"],
         "host_processor_name": host["processor"],
-        "potential_caching": summary(figures)["potential_caching"][0],
+        "potential_caching": _potential_caching(figures),
         "host_cpuinfo": host["cpu"],
         "host_meminfo": host["memory"],
         "hostname": host["hostname"],
@@ -131,10 +134,9 @@ def rank_output(figures: RunFigures) -> dict[str, Any]:
 def _epoch_output(
     epoch: EpochRecord, metrics: EpochMetrics, host: dict[str, Any]
 ) -> dict[str, Any]:
-    process_s = [w + c for w, c in zip(epoch.wait_s, epoch.compute_s, strict=True)]
     return {
         "load": {"block1": epoch.wait_s},
-        "proc": {"block1": process_s},
+        "proc": {"block1": epoch.process_s},
         "compute": {"block1": epoch.compute_s},
         "throughput": {"block1": metrics.samples_per_s},
         "au": {"block1": _times(metrics.au_fraction, 100)},
