@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -22,6 +23,16 @@ def running(marker: str) -> list[int]:
             continue
         if marker.encode() in text and state != "Z" and int(folder.name) != os.getpid():
             found.append(int(folder.name))
+    return found
+
+
+def running_threads(process: str) -> list[str]:
+    """Return the threads of a process that run, whatever its main thread does."""
+    found = []
+    for stat in Path("/proc", process, "task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[0] not in "ZX":
+                found.append(stat.parent.name)
     return found
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from process_watch import running, until
+from process_watch import running, running_threads, until
 from recipe_books import Recipes
 
 from cm4storage.core.errors import StorageFault
@@ -314,6 +314,28 @@ def test_what_run_sh_leaves_in_the_background_is_ended(cm: CM, recipes: Recipes)
     assert len((cm.caller / "pids").read_text().split()) == 2
     assert "still there" not in done.stdout
     assert not running(str(cm.folder))
+
+
+def test_threads_that_outlive_their_main_thread_are_ended(cm: CM, recipes: Recipes) -> None:
+    # The kernel shows such a process as a zombie, though it runs and holds its files.
+    recipes.add(
+        "run-it",
+        run="""
+            python3 -c '
+            import ctypes, sys, threading, time
+            threading.Thread(target=time.sleep, args=(60,)).start()
+            print("started", flush=True)
+            ctypes.PyDLL(None).pthread_exit(None)
+            ' "$MARKER" > "$CM_TMP_CURRENT_PATH/said" &
+            echo $! > "$CM_TMP_CURRENT_PATH/pid"
+            until [ -s "$CM_TMP_CURRENT_PATH/said" ]; do sleep 0.02; done
+            sleep 0.1
+        """,
+    )
+    done = cm.script("run,it", f"--env.MARKER={cm.folder}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "still there" not in done.stdout
+    assert not running_threads((cm.caller / "pid").read_text().strip())
 
 
 def test_a_hash_can_be_interrupted(cm: CM, recipes: Recipes) -> None:

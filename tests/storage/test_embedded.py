@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import venv
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,6 +161,23 @@ def test_the_end_of_a_run_leaves_the_server_to_other_users(
     assert lifeline.release(timeout_s=30.0)
     assert sorted(processes_of(server_dir).values()) == ["server", "supervisor"]
     other.leave()
+
+
+def test_the_end_of_a_run_comes_after_that_of_a_server_that_only_it_used(
+    server_dir: Path, new_user: Callable[..., User]
+) -> None:
+    lifeline = Lifeline()
+    user = new_user(
+        "share",
+        env=os.environ | {"PYTHONPATH": str(SOURCE)} | lifeline.environment(),
+        pass_fds=[lifeline.child_descriptor],
+    )
+    user.answer()
+    supervisor = pid_of(server_dir, "supervisor")
+    os.kill(supervisor, signal.SIGSTOP)  # it hears of both ends at once
+    threading.Timer(0.2, lambda: (user.kill(), os.kill(supervisor, signal.SIGCONT))).start()
+    assert lifeline.release()
+    assert not processes_of(server_dir)
 
 
 def test_the_server_ends_when_the_top_of_a_run_is_killed(server_dir: Path) -> None:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 import cm4storage
 from cm4storage.core import lifeline
 from cm4storage.core.errors import ExitCode, StorageBenchmarkError, UsageError
+from cm4storage.core.waiting import STOP
 from cm4storage.report.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
 VERBS = {
     "workload": "resolve a workload: a stock one by name, or any DLIO YAML",
@@ -73,13 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     verb, rest = _split(arguments)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is under nohup
+        STOP.listen(signal.SIGINT, KeyboardInterrupt)
+    STOP.listen(signal.SIGTERM, Terminated)
     module: Verb = importlib.import_module(f"cm4storage.cli.{verb}")
+    STOP.check()
     parser = _Parser(prog=f"cm4storage {verb}", description=VERBS[verb], allow_abbrev=False)
     module.add_arguments(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no remarks and no progress")
     parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks of defects")
     args = parser.parse_args(rest)
-    signal.signal(signal.SIGTERM, _on_terminate)
     lifeline.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
     return module.execute(args, Console(quiet=args.quiet))
 
@@ -97,11 +100,6 @@ def _split(arguments: list[str]) -> tuple[str, list[str]]:
         verbs.add_parser(name, help=text, add_help=False)
     known, _ = parser.parse_known_args(arguments[:1])
     return str(known.verb), arguments[1:]
-
-
-def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
 
 
 def _show_defect(error: Exception, console: Console, *, verbose: bool) -> None:

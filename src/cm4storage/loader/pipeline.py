@@ -20,6 +20,7 @@ import numpy as np
 
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.units import format_bytes
+from cm4storage.core.waiting import wait_for
 from cm4storage.formats.format import format_named
 from cm4storage.results.histogram import Histogram
 from cm4storage.workload.plan import Plan, Split
@@ -102,8 +103,9 @@ class BatchSlots:
         """
         slot = batch % len(self._slots)
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._error is not None or self._filled[slot] >= self.batch_size
+            wait_for(
+                self._changed,
+                lambda: self._error is not None or self._filled[slot] >= self.batch_size,
             )
             if self._error is not None:
                 raise self._error

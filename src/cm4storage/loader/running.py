@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cm4storage.core.waiting import pause
 from cm4storage.loader.order import RunOrder
 from cm4storage.loader.pipeline import BatchSlots, EpochReaders, ReadCounters, make_slots
 from cm4storage.results.records import EpochRecord
@@ -97,8 +98,7 @@ class Trainer:
             begin = clock()
             slots.take(step)
             received = clock()
-            if duration_s > 0:
-                time.sleep(duration_s)
+            pause(duration_s)
             computed = clock()
             slots.release(step)
             barrier_s.append(self._ranks.barrier())

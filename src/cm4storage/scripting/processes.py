@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.waiting import TURN_S
 from cm4storage.scripting.failures import Interrupted, shell_status
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def run_script(
         )
         try:
             with guard.interruptible():
-                process.wait()
+                _wait(process)
         except Interrupted as interrupted:
             _stop(process, interrupted.signum, guard)
             raise
@@ -129,6 +131,24 @@ def _start(
         raise kind("cannot start a process", where=shlex.join(command), meaning=cause) from error
 
 
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the process in turns, so that a signal's handler always gets to run."""
+    if not hasattr(os, "pidfd_open"):
+        process.wait()
+        return
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:  # a kernel before 5.3
+        process.wait()
+        return
+    try:
+        while not select.select([descriptor], [], [], TURN_S)[0]:
+            pass
+    finally:
+        os.close(descriptor)
+    process.wait()
+
+
 def _stop(process: subprocess.Popen[bytes], signum: int, guard: SignalGuard) -> None:
     """Forward the signal to the whole group; kill what is left after `GRACE_S` seconds.
 
@@ -141,8 +161,16 @@ def _stop(process: subprocess.Popen[bytes], signum: int, guard: SignalGuard) -> 
         if process.poll() is not None and not _group_runs(process.pid):
             return
         time.sleep(0.01)
-    _signal_group(process.pid, signal.SIGKILL)
+    _kill_group(process.pid)
     process.wait()
+
+
+def _kill_group(group: int) -> None:
+    """Kill the group and wait until it has gone, and with it all that its processes hold."""
+    _signal_group(group, signal.SIGKILL)
+    deadline_s = time.monotonic() + _REST_GRACE_S
+    while _group_runs(group) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
 
 
 def _end_rest(group: int) -> None:
@@ -155,7 +183,7 @@ def _end_rest(group: int) -> None:
         if not _group_runs(group):
             return
         time.sleep(0.01)
-    _signal_group(group, signal.SIGKILL)
+    _kill_group(group)
 
 
 def identity_of_descriptor(descriptor: int) -> str:
@@ -193,8 +221,14 @@ def _group_runs(group: int) -> bool:
         return True
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, IndexError):
-            # The fields after the name in parentheses: state, parent, group.
+            # The fields after the name in parentheses (proc(5)): state, parent, group, ...
             fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-            if fields[2] == str(group) and fields[0] not in "ZX":
+            if fields[2] == str(group) and not _has_ended(fields):
                 return True
     return False
+
+
+def _has_ended(fields: list[str]) -> bool:
+    """Tell it of a process; one whose main thread has ended is a zombie while others run on."""
+    state, threads = fields[0], int(fields[17])
+    return state in "ZX" and threads <= 1

@@ -56,6 +56,7 @@ class SignalGuard:
             yield
         finally:
             self._may_raise = False
+        self.check()  # what the handler raised may have been swallowed
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - what signal prescribes
         self.count += 1

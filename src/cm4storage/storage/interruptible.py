@@ -1,20 +1,20 @@
 """Blocking calls of libraries that signals cannot interrupt.
 
-Python runs signal handlers in the main thread, between two steps of it. A client that waits there
-in compiled code for a silent service holds up Ctrl-C and SIGTERM until it gives up.
+A client that waits in the main thread, in compiled code, for a silent service holds up Ctrl-C and
+SIGTERM until it gives up.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from cm4storage.core.waiting import STOP, TURN_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-# A signal that comes just before the wait, or to another thread, does not end the wait itself.
-_TURN_S: Final = 0.25
 
 
 def call(function: Callable[[], T], on_abandon: Callable[[], None] | None = None) -> T:
@@ -32,8 +32,8 @@ def call(function: Callable[[], T], on_abandon: Callable[[], None] | None = None
     task = _Task(function)
     try:
         threading.Thread(target=task.run, name="blocking-call", daemon=True).start()
-        while not task.done.wait(_TURN_S):
-            pass
+        while not task.done.wait(TURN_S):
+            STOP.check()
     except BaseException:
         if on_abandon is not None:
             on_abandon()

@@ -113,6 +113,7 @@ class Supervisor:
         self._lock = lock
         self._selector = selectors.DefaultSelector()
         self._users: set[Connection | HeldLifeline] = set()
+        self._departed: list[Connection | HeldLifeline] = []
         self._server: ServerProcess | None = None
         self._access: dict[str, str] | None = None
         self._is_told_to_stop = False
@@ -198,9 +199,12 @@ class Supervisor:
         return bool(self._users) and not self._is_told_to_stop
 
     def _turn(self, timeout_s: float | None) -> None:
-        for key, _ in self._selector.select(timeout_s):
+        events = self._selector.select(0 if self._departed else timeout_s)
+        for key, _ in events:
             if key.fd in self._selector.get_map():  # a callback before may have removed it
                 key.data()
+        if not events:
+            self._release_departed()
 
     def _accept(self) -> None:
         try:
@@ -223,13 +227,21 @@ class Supervisor:
             self._answer(user)
 
     def _let_go(self, user: Connection | HeldLifeline) -> None:
-        """Release a user that has gone; the last one is released by the end of this process."""
+        """Count a user no longer; its descriptor stays open for now, because it may wait for it."""
         self._users.discard(user)
         self._selector.unregister(user)
+        self._departed.append(user)
+
+    def _release_departed(self) -> None:
+        """Release users that have gone, once nobody else has gone at the same time.
+
+        If those were the last, they are released by the end of this process: a run that waits for
+        its lifeline then finds nothing left of what it used.
+        """
         if self._users:
-            user.close()
-        else:
-            self._last_user = user  # keeps its descriptor open
+            for user in self._departed:
+                user.close()
+            self._departed.clear()
 
     def _hold(self, descriptor: int) -> None:
         """Count a run's lifeline as a user, once."""
