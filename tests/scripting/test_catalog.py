@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from recipe_books import Recipes
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import replace
 from cm4storage.scripting.actions import Repository
 
 if TYPE_CHECKING:

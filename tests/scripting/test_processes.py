@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from process_watch import running, running_threads, until
 from recipe_books import Recipes
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.core.records import replace
 from cm4storage.scripting.actions import Repository
 from cm4storage.scripting.phases import parse_env_file
 

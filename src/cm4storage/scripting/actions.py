@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError, is_secret_name
+from cm4storage.core.records import asdict, dataclass
 from cm4storage.scripting.cache import CacheStore
 from cm4storage.scripting.catalog import RecipeCatalog, Repository, Summary, recipe_line
 from cm4storage.scripting.console import Console, Secrets, closing_quietly

@@ -14,11 +14,11 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.files import locked, write_json_atomically
+from cm4storage.core.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

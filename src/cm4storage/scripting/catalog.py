@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import canonical_json
 from cm4storage.core.errors import InternalError, StorageBenchmarkError, UserError
+from cm4storage.core.records import dataclass
 from cm4storage.scripting.metadata import (
     METADATA_FILES,
     Recipe,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, UserError, is_secret_name
+from cm4storage.core.records import replace
 from cm4storage.scripting.cache import CacheStore, DamagedEntryError, Entry, new_entry, texts_in
 from cm4storage.scripting.conditions import takes_part
 from cm4storage.scripting.environment import (

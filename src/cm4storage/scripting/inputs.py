@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UsageError, UserError, is_secret_name
+from cm4storage.core.records import dataclass
 from cm4storage.scripting.metadata import InputSpec
 from cm4storage.scripting.nearest import nearest
 from cm4storage.scripting.request import OWN_FLAGS

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import digest
 from cm4storage.core.errors import UserError, redact_url
+from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import HOST_KEYS, LOCAL_ENV_KEYS, exported_text, matches_any
 from cm4storage.scripting.inputs import is_secret
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import json
 import os
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,10 +127,10 @@ class Recipe:
     tags: tuple[str, ...]
     name: str
     layer: Layer
-    variations: Mapping[str, Variation] = field(repr=False)
-    versions: Mapping[str, Mapping[str, Any]] = field(repr=False)
-    inputs: Mapping[str, InputSpec] = field(repr=False)
-    raw: Mapping[str, Any] = field(repr=False)
+    variations: Mapping[str, Variation]
+    versions: Mapping[str, Mapping[str, Any]]
+    inputs: Mapping[str, InputSpec]
+    raw: Mapping[str, Any]
     default_variation: str = ""
     valid_variation_combinations: tuple[tuple[str, ...], ...] = ()
     invalid_variation_combinations: tuple[tuple[str, ...], ...] = ()

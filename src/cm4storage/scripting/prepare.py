@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UsageError
+from cm4storage.core.records import dataclass, field, replace
 from cm4storage.scripting.conditions import takes_part
 from cm4storage.scripting.environment import (
     LOCAL_ENV_KEYS,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError
+from cm4storage.core.records import dataclass
 from cm4storage.scripting.conditions import variables
 from cm4storage.scripting.environment import matches_any, placeholders
 from cm4storage.scripting.prepare import PHASES

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UsageError
+from cm4storage.core.records import dataclass
 from cm4storage.scripting.environment import merge
 from cm4storage.scripting.query import Query
 

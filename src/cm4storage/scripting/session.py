@@ -8,11 +8,11 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import HostShade
 from cm4storage.scripting.keys import Fingerprints, Identity
 
