@@ -156,7 +156,9 @@ def make_cases(folder: Path) -> Path:
     write_recipe(repository, "noop", tags=["noop", "bench"])
     for kind, cache in (("leaf", False), ("kept", True)):
         for number in range(30):
-            write_recipe(repository, f"{kind}{number}", tags=[f"{kind}{number}", "bench"], cache=cache)
+            write_recipe(
+                repository, f"{kind}{number}", tags=[f"{kind}{number}", "bench"], cache=cache
+            )
     for count in (10, 20):
         for name, kind in (("flat", "leaf"), ("cached", "kept")):
             deps = [{"tags": f"{kind}{n},bench"} for n in range(count)]
@@ -167,7 +169,9 @@ def make_cases(folder: Path) -> Path:
     arms = [{"tags": f"arm{n},bench"} for n in range(5)]
     for number in range(5):
         deps = [{"tags": f"kept{n},bench"} for n in range(5)]
-        write_recipe(repository, f"arm{number}", tags=[f"arm{number}", "bench"], deps=deps, cache=True)
+        write_recipe(
+            repository, f"arm{number}", tags=[f"arm{number}", "bench"], deps=deps, cache=True
+        )
     write_recipe(repository, "diamond", tags=["diamond", "bench"], deps=arms)
     shell = write_recipe(repository, "shell", tags=["shell", "bench"])
     (shell / "customize.py").write_text("def preprocess(i):\n    return {'return': 0}\n")

@@ -6,7 +6,6 @@ concatenated without framing, and NaN is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -26,4 +25,6 @@ def canonical_json(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """Return the SHA-256 of the canonical JSON of `value`, in hex."""
+    import hashlib  # brings OpenSSL along, which calls without a cache do not need
+
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

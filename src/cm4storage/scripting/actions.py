@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError, is_secret_name
 from cm4storage.core.records import asdict, dataclass
-from cm4storage.scripting.cache import CacheStore
 from cm4storage.scripting.catalog import RecipeCatalog, Repository, Summary, recipe_line
 from cm4storage.scripting.console import Console, Secrets, closing_quietly
 from cm4storage.scripting.engine import Engine
 from cm4storage.scripting.environment import host_environment
-from cm4storage.scripting.help import USAGE, recipe_help
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query
 from cm4storage.scripting.request import Request, parse_request, wants_json
 from cm4storage.scripting.session import Session, open_session
 from cm4storage.scripting.signals import SignalGuard
-from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from cm4storage.scripting.cache import CacheStore
 
 _INDEX_FILE = ".cm4storage-recipes.json"
 
@@ -50,7 +49,14 @@ class Surroundings:
     @property
     def cache(self) -> CacheStore:
         """The cache of recipes' results."""
-        return CacheStore(self.local_folder / "cache")
+        from cm4storage.scripting.cache import CacheStore
+
+        return CacheStore(self.cache_folder)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where the entries of the cache are."""
+        return self.local_folder / "cache"
 
     def catalog(self, console: Console) -> RecipeCatalog:
         """Return the catalog of all recipes; those of the home repository come first."""
@@ -89,15 +95,17 @@ def run_script(
         _show_help(request, surroundings, console)
         return {}
     if not (request.query.tags or request.query.name):
+        from cm4storage.scripting.help import USAGE
+
         raise UsageError("which recipe? Give its tags", advice=USAGE)
-    cache = surroundings.cache
     try:
         with (
-            contextlib.closing(EntryUses(cache.locks)) as uses,
             SignalGuard() as guard,
             open_session(console, options, _caller_folder(), guard) as session,
+            contextlib.closing(
+                Engine(surroundings.catalog(console), surroundings.cache_folder, session)
+            ) as engine,
         ):
-            engine = Engine(surroundings.catalog(console), cache, uses, session)
             return _run(request, surroundings, session, engine)
     except StorageBenchmarkError as error:
         _hide_secrets(error, console)
@@ -192,7 +200,7 @@ def _run(
     if request.options.prints_deps:
         _print_deps(session)
     return {
-        "recipe": outcome.identity.recipe,
+        "recipe": outcome.recipe,
         "new_env": dict(outcome.new_env),
         "new_state": dict(outcome.new_state),
         "recipes": [asdict(step) for step in session.steps],
@@ -208,6 +216,8 @@ def _print_deps(session: Session) -> None:
 
 
 def _show_help(request: Request, surroundings: Surroundings, console: Console) -> None:
+    from cm4storage.scripting.help import USAGE, recipe_help
+
     if not (request.query.tags or request.query.name):
         console.line(USAGE)
         return

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cm4storage.scripting.later import Later
     from cm4storage.scripting.metadata import InputSpec, Recipe
     from cm4storage.scripting.prepare import Prepared
+    from cm4storage.scripting.session import Session
 
 _KEY_FORMAT = 1
 
@@ -84,14 +85,11 @@ class Fingerprints:
 
     Parameters
     ----------
-    run_folder : Path
-        The run's private folder, whose name means nothing: files below it count by content.
-    volatile : set of str
-        Patterns of the variables that no key covers.
+    session : Session
+        The run. Its private folder's name means nothing: files below it count by content.
     """
 
-    run_folder: Path
-    volatile: set[str] = field(default_factory=set)
+    session: Session
     _code: dict[Path, Mapping[str, str]] = field(default_factory=dict)
 
     def code(self, recipe: Recipe) -> Mapping[str, str]:
@@ -117,8 +115,8 @@ class Fingerprints:
         return self._without_run_folder(text)
 
     def _without_run_folder(self, text: str) -> Any:
-        run_folder = str(self.run_folder)
-        if run_folder not in text:
+        run_folder = str(self.session.made_folder or "")
+        if not run_folder or run_folder not in text:
             return text
         path = Path(text)
         if not text.startswith(run_folder) or not path.exists():
@@ -128,7 +126,7 @@ class Fingerprints:
 
     def counts(self, name: str) -> bool:
         """Tell whether a variable of this name can be part of a key."""
-        return not matches_any(name, (*self.volatile, *HOST_KEYS, *LOCAL_ENV_KEYS))
+        return not matches_any(name, (*self.session.volatile, *HOST_KEYS, *LOCAL_ENV_KEYS))
 
 
 def key_of(

@@ -17,10 +17,12 @@ from cm4storage.core.errors import UserError
 from cm4storage.core.records import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 METADATA_FILES = ("_cm.yaml", "_cm.json")
+DEPENDENCY_PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+_PLAIN_FILES = frozenset((*METADATA_FILES, "meta.yaml", "meta.json", "README.md"))
 INPUT_TYPES = ("string", "int", "float", "flag", "path", "file")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -153,11 +155,35 @@ class Recipe:
     @functools.cached_property
     def declared(self) -> frozenset[str]:
         """The variables that the recipe declares to depend on, in any of its layers."""
-        return frozenset(
-            key
-            for layer in self.all_layers
-            for key in (*layer.default_env, *layer.env, *layer.const, *layer.input_mapping.values())
-        )
+        found: set[str] = set()
+        for raw in self._raw_layers:
+            for key in ("default_env", "env", "const"):
+                found.update(map(str, raw.get(key) or ()))
+            found.update(map(str, dict(raw.get("input_mapping") or {}).values()))
+        return frozenset(found)
+
+    @functools.cached_property
+    def own_names(self) -> frozenset[str]:
+        """The variables, or their patterns, that the recipe knows as its own."""
+        outputs = (raw.get("new_env_keys") or () for raw in self._raw_layers)
+        return self.declared.union(*(map(str, keys) for keys in outputs))
+
+    @functools.cached_property
+    def has_dependencies(self) -> bool:
+        """Whether any of the layers has dependencies."""
+        return any(raw.get(phase) for raw in self._raw_layers for phase in DEPENDENCY_PHASES)
+
+    @functools.cached_property
+    def has_code(self) -> bool:
+        """Whether there is anything in the folder that a run could start or call."""
+        return not _PLAIN_FILES.issuperset(os.listdir(self.folder))  # noqa: PTH208 - names will do
+
+    @property
+    def _raw_layers(self) -> Iterator[Mapping[str, Any]]:
+        # Not `all_layers`: a recipe may have hundreds of variations that nobody asked for.
+        yield self.raw
+        yield from (variation.raw for variation in self.variations.values())
+        yield from self.versions.values()
 
     @property
     def metadata_file(self) -> Path:

@@ -31,13 +31,15 @@ _EXPLAINED_STATUSES = (1, 2, 3)
 def run_phases(
     session: Session,
     prepared: Prepared,
-    folder: Path,
+    folder: Path | None,
     run_dependencies: Callable[[str], object],
 ) -> None:
     """Run a recipe in `folder`; what it puts out is then in ``prepared.env`` and ``.state``.
 
     Parameters
     ----------
+    folder : Path or None
+        The working folder; None for a recipe without code.
     run_dependencies : callable
         Runs the dependencies of the phase that it is given.
 
@@ -46,6 +48,9 @@ def run_phases(
     RecipeFailure
         Names the chain of recipes, the phase, and the command that reruns only this recipe.
     """
+    if folder is None:
+        _run_dependencies_alone(session, prepared, run_dependencies)
+        return
     _set_places(session, prepared, folder)
     with _failing(prepared, "preprocess"):
         hooks = load_hooks(prepared.recipe)
@@ -65,6 +70,17 @@ def run_phases(
         with _failing(prepared, "postprocess"), session.guard.interruptible():
             call_hook(hooks, "postprocess", prepared, folder)
     run_dependencies("post_deps")
+    session.guard.check()
+
+
+def _run_dependencies_alone(
+    session: Session, prepared: Prepared, run_dependencies: Callable[[str], object]
+) -> None:
+    """Do what is left of a run where the recipe has no code."""
+    if prepared.script_name != "run":
+        _run_script(session, prepared, prepared.recipe.folder)  # which it says is missing
+    for phase in ("prehook_deps", "posthook_deps", "post_deps"):
+        run_dependencies(phase)
     session.guard.check()
 
 

@@ -18,6 +18,7 @@ from cm4storage.scripting.environment import (
 )
 from cm4storage.scripting.inputs import map_inputs, specs_by_variable
 from cm4storage.scripting.metadata import (
+    DEPENDENCY_PHASES,
     Dependency,
     InputSpec,
     Layer,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+PHASES = DEPENDENCY_PHASES
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Call:
     chain: tuple[str, ...] = ()
     repository: str = ""
     put_out: frozenset[str] = frozenset()
+    is_keyed: bool = False
+    """Whether a recipe above needs to know what this one's result stands for."""
 
     @property
     def is_top(self) -> bool:
@@ -88,6 +91,11 @@ class Prepared:
     def chain(self) -> tuple[str, ...]:
         """The recipes from the top to this one."""
         return (*self.call.chain, self.recipe.alias)
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether the result needs a key: it is kept, or a recipe above is."""
+        return self.call.is_keyed or self.recipe.is_cached or self.recipe.runs_once
 
     @property
     def local_keys(self) -> tuple[str, ...]:
@@ -166,6 +174,7 @@ def dependency_call(prepared: Prepared, dependency: Dependency) -> Call:
         chain=prepared.chain,
         repository=prepared.recipe.repository,
         put_out=prepared.put_out,
+        is_keyed=prepared.is_keyed,
     )
 
 
@@ -216,7 +225,12 @@ def _declared(recipe: Recipe, layers: Iterable[Layer]) -> frozenset[str] | None:
 
 
 def _given(recipe: Recipe, call: Call) -> frozenset[str]:
-    """Return the variables that the call sets, by env, constant or input."""
+    """Return the variables that the call sets, by env, constant or input.
+
+    Only asked for where the default of a group depends on it.
+    """
+    if not any(variation.default_unless_env for variation in recipe.variations.values()):
+        return frozenset()
     values = {**call.env, **call.const}
     for layer in recipe.all_layers:
         for name, key in layer.input_mapping.items():

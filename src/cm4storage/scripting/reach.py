@@ -123,12 +123,6 @@ def specs_of_variables(recipe: Recipe, reach: Reach) -> dict[str, InputSpec]:
     return found
 
 
-def own_names(recipe: Recipe) -> frozenset[str]:
-    """Return the variables, or their patterns, that a recipe knows as its own."""
-    outputs = {key for layer in recipe.all_layers for key in layer.new_env_keys}
-    return recipe.declared | outputs
-
-
 def all_dependencies(recipe: Recipe) -> list[Dependency]:
     """Return the dependencies of all layers of a recipe."""
     return [

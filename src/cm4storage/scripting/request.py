@@ -54,6 +54,11 @@ class Options:
     is_dry: bool = False
     prints_deps: bool = False
 
+    @property
+    def verb(self) -> str:
+        """What a run says of a recipe that is not cached."""
+        return "would run" if self.is_dry else "run"
+
 
 @dataclass(frozen=True)
 class Request:

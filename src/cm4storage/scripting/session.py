@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import HostShade
-from cm4storage.scripting.keys import Fingerprints, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cm4storage.core.lifeline import Lifeline
     from cm4storage.scripting.console import Console
+    from cm4storage.scripting.keys import Identity
     from cm4storage.scripting.request import Options
     from cm4storage.scripting.signals import SignalGuard
 
@@ -32,11 +30,15 @@ _SWEPT_AGE_S = 60.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a recipe hands to the recipe that asked for it."""
+    """What a recipe hands to the recipe that asked for it.
 
+    Its identity is None where nothing that depends on it has a key.
+    """
+
+    recipe: str
     new_env: Mapping[str, Any]
     new_state: Mapping[str, Any]
-    identity: Identity
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,25 @@ class Step:
 
 @dataclass
 class Session:
-    """One top-level run."""
+    """One top-level run.
+
+    Parameters
+    ----------
+    volatile : set of str
+        Patterns of the variables that no key covers.
+    made_folder : Path, optional
+        The run's private folder; None as long as nothing needed it.
+    """
 
     console: Console
     options: Options
     caller_folder: Path
     guard: SignalGuard
-    folder: Path
-    fingerprints: Fingerprints
     shade: HostShade = field(default_factory=HostShade)
-    memo: dict[str, Outcome] = field(default_factory=dict)
-    building: set[str] = field(default_factory=set)
+    volatile: set[str] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
+    closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    made_folder: Path | None = None
     _lifeline: Lifeline | None = None
     _folders: int = 0
 
@@ -79,8 +88,10 @@ class Session:
 
     def new_folder(self, name: str) -> Path:
         """Return a new private folder for one recipe."""
+        if self.made_folder is None:
+            self.made_folder = self.closing.enter_context(_run_folder())
         self._folders += 1
-        folder = self.folder / f"{self._folders:03d}-{name}"
+        folder = self.made_folder / f"{self._folders:03d}-{name}"
         try:
             folder.mkdir(parents=True)
         except OSError as error:
@@ -112,15 +123,8 @@ def open_session(
     console: Console, options: Options, caller_folder: Path, guard: SignalGuard
 ) -> Iterator[Session]:
     """Begin a run; end it whatever happens: helpers stopped, temporary folders removed."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-    except OSError as error:
-        raise StorageFault(
-            f"cannot make a temporary folder: {error}", advice="set TMPDIR to a writable folder"
-        ) from error
-    session = Session(console, options, caller_folder, guard, folder, Fingerprints(folder))
-    with _kept(folder):
-        _sweep(folder.parent)
+    session = Session(console, options, caller_folder, guard)
+    with session.closing:
         try:
             yield session
         finally:
@@ -128,7 +132,26 @@ def open_session(
                 session.release()
             finally:
                 session.shade.restore()
-                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _run_folder() -> Iterator[Path]:
+    """Make a folder for one run; what killed runs have left is removed on the way."""
+    import shutil
+    import tempfile  # many runs need no folder
+
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+    except OSError as error:
+        raise StorageFault(
+            f"cannot make a temporary folder: {error}", advice="set TMPDIR to a writable folder"
+        ) from error
+    with _kept(folder):
+        _sweep(folder.parent)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -141,6 +164,8 @@ def _kept(folder: Path) -> Iterator[None]:
 
 def _sweep(parent: Path) -> None:
     """Remove the folders of runs that were killed: old ones whose lock nobody holds."""
+    import shutil
+
     newest_s = time.time() - _SWEPT_AGE_S
     for folder in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
