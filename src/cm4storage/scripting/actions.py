@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError, is_secret_name
-from cm4storage.core.records import asdict, dataclass
+from cm4storage.core.records import dataclass
 from cm4storage.scripting.catalog import RecipeCatalog, Repository, Summary, recipe_line
 from cm4storage.scripting.console import Console, Secrets, closing_quietly
 from cm4storage.scripting.engine import Engine
 from cm4storage.scripting.environment import host_environment
+from cm4storage.scripting.metadata import as_path
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query
 from cm4storage.scripting.request import Request, parse_request, wants_json
@@ -22,6 +23,7 @@ from cm4storage.scripting.signals import SignalGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from cm4storage.scripting.cache import CacheStore
 
@@ -38,30 +40,37 @@ class Surroundings:
         All registered repositories, in order of precedence.
     home : str
         The alias of the repository that holds the automation.
-    local_folder : Path
+    local_place : str
         CM's local repository: the cache and the index of recipes live there.
     """
 
     repositories: Sequence[Repository]
     home: str
-    local_folder: Path
+    local_place: str | os.PathLike[str]
+
+    @property
+    def local_folder(self) -> Path:
+        """The folder of CM's local repository."""
+        return as_path(self.local_place)
 
     @property
     def cache(self) -> CacheStore:
         """The cache of recipes' results."""
         from cm4storage.scripting.cache import CacheStore
 
-        return CacheStore(self.cache_folder)
+        return CacheStore(as_path(self.cache_folder))
 
     @property
-    def cache_folder(self) -> Path:
+    def cache_folder(self) -> str:
         """Where the entries of the cache are."""
-        return self.local_folder / "cache"
+        return f"{os.fspath(self.local_place)}/cache"
 
     def catalog(self, console: Console) -> RecipeCatalog:
         """Return the catalog of all recipes; those of the home repository come first."""
         ordered = sorted(self.repositories, key=lambda r: r.alias != self.home)
-        return RecipeCatalog(ordered, self.local_folder / _INDEX_FILE, console.warning)
+        return RecipeCatalog(
+            ordered, f"{os.fspath(self.local_place)}/{_INDEX_FILE}", console.warning
+        )
 
 
 def run_script(
@@ -199,20 +208,29 @@ def _run(
     )
     if request.options.prints_deps:
         _print_deps(session)
-    return {
+    result: dict[str, Any] = {
         "recipe": outcome.recipe,
         "new_env": dict(outcome.new_env),
         "new_state": dict(outcome.new_state),
-        "recipes": [asdict(step) for step in session.steps],
     }
+    if request.is_result_read:
+        shown = session.console.shown
+        steps = [step.as_json() for step in session.steps]
+        result["recipes"] = [
+            {name: shown(v) if isinstance(v, str) else v for name, v in step.items()}
+            for step in steps
+        ]
+    return result
 
 
 def _print_deps(session: Session) -> None:
     session.console.line()
     session.console.line("each recipe of this run, alone:", style="bold")
-    depths = {step.command: step.depth for step in reversed(session.steps)}
-    for command in dict.fromkeys(step.command for step in session.steps):
-        session.console.line(f"{'  ' * depths[command]}{command}")
+    depths: dict[str, int] = {}
+    for step in session.steps:
+        depths.setdefault(step.command, step.depth)
+    for command, depth in depths.items():
+        session.console.line(f"{'  ' * depth}{command}")
 
 
 def _show_help(request: Request, surroundings: Surroundings, console: Console) -> None:
@@ -228,9 +246,9 @@ def _show_help(request: Request, surroundings: Surroundings, console: Console) -
         console.line(line)
 
 
-def _caller_folder() -> Path:
+def _caller_folder() -> str:
     try:
-        return Path.cwd()
+        return os.getcwd()
     except FileNotFoundError as error:
         raise UserError(
             "the current folder does not exist any more", advice="cd to another"

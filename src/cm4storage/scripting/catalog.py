@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import canonical_json
@@ -19,6 +18,7 @@ from cm4storage.core.records import dataclass
 from cm4storage.scripting.metadata import (
     METADATA_FILES,
     Recipe,
+    as_path,
     file_stamp,
     parse_recipe,
     read_metadata,
@@ -27,6 +27,7 @@ from cm4storage.scripting.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from cm4storage.scripting.query import Query
 
@@ -38,7 +39,12 @@ class Repository:
     """A repository of recipes: its alias and the folder that holds ``script/``."""
 
     alias: str
-    folder: Path
+    place: str | os.PathLike[str]
+
+    @property
+    def folder(self) -> Path:
+        """The repository's folder."""
+        return as_path(self.place)
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Summary:
     @property
     def folder(self) -> Path:
         """The recipe's folder."""
-        return Path(self.place)
+        return as_path(self.place)
 
 
 class RecipeCatalog:
@@ -65,20 +71,20 @@ class RecipeCatalog:
     ----------
     repositories : sequence of Repository
         In order of precedence: of two recipes with one uid the first is taken.
-    index_file : Path
+    index_file : str
         Where the index is kept. A missing, damaged or unwritable one only costs time.
     warn : callable
         Takes one line about a recipe that cannot be read.
     """
 
     def __init__(
-        self, repositories: Sequence[Repository], index_file: Path, warn: Callable[[str], None]
+        self, repositories: Sequence[Repository], index_file: str, warn: Callable[[str], None]
     ) -> None:
         self._repositories = repositories
         self._index_file = index_file
         self._warn = warn
         self._known: tuple[Summary, ...] | None = None
-        self._recipes: dict[Path, Recipe] = {}
+        self._recipes: dict[str, Recipe] = {}
 
     @property
     def recipes(self) -> tuple[Summary, ...]:
@@ -89,9 +95,9 @@ class RecipeCatalog:
 
     def load(self, summary: Summary) -> Recipe:
         """Return the whole metadata of a recipe."""
-        if summary.folder not in self._recipes:
-            self._recipes[summary.folder] = parse_recipe(summary.folder, summary.repository)
-        return self._recipes[summary.folder]
+        if summary.place not in self._recipes:
+            self._recipes[summary.place] = parse_recipe(summary.place, summary.repository)
+        return self._recipes[summary.place]
 
     def matching(self, query: Query) -> list[Summary]:
         """Return the recipes that a query fits, whatever their variations."""
@@ -149,10 +155,10 @@ class RecipeCatalog:
         fresh: dict[str, Any] = {}
         by_uid: dict[str, Summary] = {}
         for repository in self._repositories:
-            for place, stamp in _metadata_stamps(repository.folder / "script"):
+            for place, stamp in _metadata_stamps(f"{os.fspath(repository.place)}/script"):
                 line = index.get(place)
                 if line is None or line[0] != stamp:
-                    line = self._index_line(Path(place), stamp)
+                    line = self._index_line(place, stamp)
                 fresh[place] = line
                 summary = _summary(place, repository.alias, line)
                 if summary is not None:
@@ -161,7 +167,7 @@ class RecipeCatalog:
             self._write_index(fresh)
         return tuple(by_uid.values())
 
-    def _index_line(self, folder: Path, stamp: list[int]) -> list[Any]:
+    def _index_line(self, folder: str, stamp: list[int]) -> list[Any]:
         try:
             raw = read_metadata(folder)
             recipe = parse_recipe(folder, "")
@@ -174,7 +180,8 @@ class RecipeCatalog:
 
     def _read_index(self) -> dict[str, Any]:
         try:
-            index = json.loads(self._index_file.read_text(encoding="utf-8"))
+            with open(self._index_file, encoding="utf-8") as stream:
+                index = json.load(stream)
             return dict(index["recipes"]) if index["format"] == _INDEX_FORMAT else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
@@ -182,11 +189,12 @@ class RecipeCatalog:
     def _write_index(self, recipes: dict[str, Any]) -> None:
         # Not synced to disk: the index may be lost at any time.
         text = canonical_json({"format": _INDEX_FORMAT, "recipes": recipes})
-        temporary = self._index_file.with_name(f"{self._index_file.name}.{os.getpid()}.tmp")
+        temporary = f"{self._index_file}.{os.getpid()}.tmp"
         with contextlib.suppress(OSError):
-            self._index_file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self._index_file)
+            os.makedirs(os.path.dirname(self._index_file), exist_ok=True)
+            with open(temporary, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            os.replace(temporary, self._index_file)
 
 
 def knows_variation(recipe: Summary | Recipe, name: str) -> bool:
@@ -212,10 +220,10 @@ def _ambiguous(query: Query, found: Sequence[Summary]) -> UserError:
     )
 
 
-def _metadata_stamps(folder: Path) -> Iterator[tuple[str, list[int]]]:
+def _metadata_stamps(folder: str) -> Iterator[tuple[str, list[int]]]:
     """Yield the folder of each recipe, and what changes when its metadata is edited."""
     try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208 - texts: there may be thousands
+        names = sorted(os.listdir(folder))
     except OSError:
         return
     for name in names:

@@ -24,6 +24,7 @@ from cm4storage.scripting.inputs import (
     refuse_unknown,
     refuse_unknown_names,
 )
+from cm4storage.scripting.metadata import as_path
 from cm4storage.scripting.phases import run_phases
 from cm4storage.scripting.prepare import (
     Call,
@@ -31,7 +32,6 @@ from cm4storage.scripting.prepare import (
     dependency_call,
     prepare,
 )
-from cm4storage.scripting.rerun import recipe_tags, rerun_command
 from cm4storage.scripting.session import Outcome, Session, Step
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ class Engine:
 
     Parameters
     ----------
-    cache_folder : Path
+    cache_folder : str
         Where the entries of the cache are.
     """
 
-    def __init__(self, catalog: RecipeCatalog, cache_folder: Path, session: Session) -> None:
+    def __init__(self, catalog: RecipeCatalog, cache_folder: str, session: Session) -> None:
         self._catalog = catalog
         self._cache_folder = cache_folder
         self._session = session
@@ -173,7 +173,8 @@ class Engine:
         if self._keyed is None:
             from cm4storage.scripting.keyed import KeyedRuns  # many runs need no key
 
-            self._keyed = KeyedRuns(self, self._catalog, self._cache_folder, self._session)
+            folder = as_path(self._cache_folder)
+            self._keyed = KeyedRuns(self, self._catalog, folder, self._session)
         return self._keyed
 
     def run_uncached(self, prepared: Prepared) -> Outcome:
@@ -202,20 +203,8 @@ class Engine:
 
     def say(self, prepared: Prepared, decision: str) -> None:
         """Show and note what is decided about a recipe."""
-        depth = len(prepared.call.chain)
-        self._session.console.recipe(depth, _label(prepared), decision)
-        recipe = prepared.recipe
-        shown = self._session.console.shown(decision)
-        self._session.steps.append(
-            Step(
-                depth,
-                recipe.alias,
-                recipe.uid,
-                recipe_tags(prepared),
-                shown,
-                self._session.console.shown(rerun_command(prepared)),
-            )
-        )
+        self._session.console.recipe(len(prepared.call.chain), _label(prepared), decision)
+        self._session.steps.append(Step(prepared, decision))
 
     @contextlib.contextmanager
     def _chain_named(self, call: Call, alias: str = "") -> Iterator[None]:

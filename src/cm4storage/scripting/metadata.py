@@ -124,7 +124,7 @@ class Recipe:
 
     alias: str
     uid: str
-    folder: Path
+    place: str
     repository: str
     tags: tuple[str, ...]
     name: str
@@ -141,6 +141,11 @@ class Recipe:
     is_cached: bool = False
     runs_once: bool = False
     keeps_across_versions: bool = False
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """The recipe's folder."""
+        return as_path(self.place)
 
     @functools.cached_property
     def all_layers(self) -> tuple[Layer, ...]:
@@ -176,7 +181,7 @@ class Recipe:
     @functools.cached_property
     def has_code(self) -> bool:
         """Whether there is anything in the folder that a run could start or call."""
-        return not _PLAIN_FILES.issuperset(os.listdir(self.folder))  # noqa: PTH208 - names will do
+        return not _PLAIN_FILES.issuperset(os.listdir(self.place))
 
     @property
     def _raw_layers(self) -> Iterator[Mapping[str, Any]]:
@@ -186,26 +191,24 @@ class Recipe:
         yield from self.versions.values()
 
     @property
-    def metadata_file(self) -> Path:
+    def metadata_file(self) -> str:
         """The file to name in errors."""
-        return next(
-            (self.folder / name for name in METADATA_FILES if (self.folder / name).exists()),
-            self.folder / METADATA_FILES[0],
-        )
+        files = [f"{self.place}/{name}" for name in METADATA_FILES]
+        return next((file for file in files if os.path.exists(file)), files[0])
 
 
 @dataclass(frozen=True)
 class _Part:
     """A mapping of the metadata file, with the place that errors name."""
 
-    file: Path
+    file: str
     place: str
     raw: Mapping[str, Any]
 
     def wrong(self, key: str, rule: str) -> UserError:
         """Return the error for the value of `key`."""
         place = f"{self.place}.{key}" if self.place else key
-        return UserError(f"{place}: {rule}, not {self.raw.get(key)!r}", where=str(self.file))
+        return UserError(f"{place}: {rule}, not {self.raw.get(key)!r}", where=self.file)
 
     def text(self, key: str) -> str:
         """Return a scalar as text; "" when it is missing."""
@@ -280,7 +283,14 @@ class _Part:
         return [_Part(self.file, f"{place}[{n}]", item) for n, item in enumerate(value)]
 
 
-def read_metadata(folder: Path) -> dict[str, Any]:
+def as_path(place: str | os.PathLike[str]) -> Path:
+    """Return a path object; pathlib is imported by the first, since many runs need none."""
+    from pathlib import Path
+
+    return Path(place)
+
+
+def read_metadata(folder: str) -> dict[str, Any]:
     """Return the metadata of the artifact in `folder`; ``_cm.json`` refines ``_cm.yaml``.
 
     Raises
@@ -290,45 +300,48 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     for name in METADATA_FILES:
-        path = folder / name
-        if path.exists():
+        path = f"{folder}/{name}"
+        if os.path.exists(path):
             merged.update(_parsed(path, file_stamp(path)))
     return merged
 
 
-def file_stamp(path: Path | str) -> tuple[int, ...]:
+def file_stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """Return what changes whenever a file is edited, even within one tick or with its old time."""
-    status = os.stat(path)  # noqa: PTH116 - called for thousands of files
+    status = os.stat(path)
     return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 @functools.lru_cache(maxsize=8192)
-def _parsed(path: Path, stamp: tuple[int, ...]) -> Mapping[str, Any]:  # noqa: ARG001 - for the memo
+def _parsed(path: str, stamp: tuple[int, ...]) -> Mapping[str, Any]:  # noqa: ARG001 - for the memo
     try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        value = json.loads(text) if path.endswith(".json") else yaml.load(text, Loader=_Loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(
-            f"cannot read the metadata file {path.name}", where=str(path), meaning=str(error)
+            f"cannot read the metadata file {os.path.basename(path)}",
+            where=path,
+            meaning=str(error),
         ) from error
     if not isinstance(value, dict):
-        raise UserError("a metadata file must hold a mapping", where=str(path))
+        raise UserError("a metadata file must hold a mapping", where=path)
     return value
 
 
-def parse_recipe(folder: Path, repository: str) -> Recipe:
-    """Return the recipe in `folder`.
+def parse_recipe(place: str, repository: str) -> Recipe:
+    """Return the recipe in the folder `place`.
 
     Raises
     ------
     UserError
         If the metadata is malformed; names file, key and rule.
     """
-    part = _Part(folder / METADATA_FILES[0], "", read_metadata(folder))
+    part = _Part(f"{place}/{METADATA_FILES[0]}", "", read_metadata(place))
     return Recipe(
-        alias=part.text("alias") or folder.name,
+        alias=part.text("alias") or os.path.basename(place),
         uid=part.text("uid"),
-        folder=folder,
+        place=place,
         repository=repository,
         tags=part.texts("tags"),
         name=part.text("name"),

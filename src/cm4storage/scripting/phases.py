@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import StorageBenchmarkError, StorageFault, UserError
 from cm4storage.scripting.environment import COMMAND_VARIABLE, exported, merge, substitute
 from cm4storage.scripting.failures import RecipeFailure, status_cause, status_text
-from cm4storage.scripting.hooks import call_hook, load_hooks
-from cm4storage.scripting.rerun import rerun_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +49,8 @@ def run_phases(
     if folder is None:
         _run_dependencies_alone(session, prepared, run_dependencies)
         return
+    from cm4storage.scripting.hooks import call_hook, load_hooks
+
     _set_places(session, prepared, folder)
     with _failing(prepared, "preprocess"):
         hooks = load_hooks(prepared.recipe)
@@ -104,7 +104,7 @@ def parse_env_file(text: str) -> dict[str, str]:
 
 def _set_places(session: Session, prepared: Prepared, folder: Path) -> None:
     prepared.env["CM_TMP_CURRENT_PATH"] = str(session.caller_folder)
-    prepared.env["CM_TMP_CURRENT_SCRIPT_PATH"] = str(prepared.recipe.folder)
+    prepared.env["CM_TMP_CURRENT_SCRIPT_PATH"] = prepared.recipe.place
     prepared.env["CM_TMP_CURRENT_SCRIPT_WORK_PATH"] = str(folder)
 
 
@@ -159,6 +159,8 @@ def _failing(prepared: Prepared, phase: str) -> Iterator[None]:
     try:
         yield
     except RecipeFailure as error:
+        from cm4storage.scripting.rerun import rerun_command
+
         explained = phase == "run.sh" and error.status in _EXPLAINED_STATUSES
         raise RecipeFailure(
             _headline(prepared, phase, error),

@@ -33,7 +33,6 @@ from cm4storage.scripting.variations import resolve_variations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 PHASES = DEPENDENCY_PHASES
 
@@ -107,7 +106,7 @@ class Prepared:
         return (*self.recipe.tags, *(f"_{name}" for name in self.variations))
 
 
-def prepare(recipe: Recipe, call: Call, caller_folder: Path) -> Prepared:
+def prepare(recipe: Recipe, call: Call, caller_folder: str) -> Prepared:
     """Apply a recipe's metadata to a call.
 
     Precedence, low to high: default_env, what the call brings, env of the recipe, of its

@@ -73,6 +73,8 @@ class Request:
     add_deps_recursive: Mapping[str, Mapping[str, Any]]
     versions: Versions
     options: Options
+    is_result_read: bool = True
+    """Whether anybody gets the result: not where a command shows lines to a person."""
 
 
 def parse_request(given: Mapping[str, Any]) -> Request:
@@ -95,6 +97,7 @@ def parse_request(given: Mapping[str, Any]) -> Request:
             _text(given, "version"), _text(given, "version_min"), _text(given, "version_max")
         ),
         options=_options(given),
+        is_result_read=given.get("out") != "con" or wants_json(given),
     )
 
 

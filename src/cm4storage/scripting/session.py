@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
@@ -15,10 +14,12 @@ from cm4storage.scripting.environment import HostShade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from cm4storage.core.lifeline import Lifeline
     from cm4storage.scripting.console import Console
     from cm4storage.scripting.keys import Identity
+    from cm4storage.scripting.prepare import Prepared
     from cm4storage.scripting.request import Options
     from cm4storage.scripting.signals import SignalGuard
 
@@ -45,12 +46,33 @@ class Outcome:
 class Step:
     """A recipe that took part in a run, for ``--print_deps`` and the JSON result."""
 
-    depth: int
-    recipe: str
-    uid: str
-    tags: str
+    prepared: Prepared
     decision: str
-    command: str
+
+    @property
+    def depth(self) -> int:
+        """How many recipes stand above it."""
+        return len(self.prepared.call.chain)
+
+    @property
+    def command(self) -> str:
+        """The command that runs it alone."""
+        from cm4storage.scripting.rerun import rerun_command
+
+        return rerun_command(self.prepared)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        from cm4storage.scripting.rerun import recipe_tags
+
+        return {
+            "depth": self.depth,
+            "recipe": self.prepared.recipe.alias,
+            "uid": self.prepared.recipe.uid,
+            "tags": recipe_tags(self.prepared),
+            "decision": self.decision,
+            "command": self.command,
+        }
 
 
 @dataclass
@@ -67,7 +89,7 @@ class Session:
 
     console: Console
     options: Options
-    caller_folder: Path
+    caller_folder: str
     guard: SignalGuard
     shade: HostShade = field(default_factory=HostShade)
     volatile: set[str] = field(default_factory=set)
@@ -120,7 +142,7 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    console: Console, options: Options, caller_folder: Path, guard: SignalGuard
+    console: Console, options: Options, caller_folder: str, guard: SignalGuard
 ) -> Iterator[Session]:
     """Begin a run; end it whatever happens: helpers stopped, temporary folders removed."""
     session = Session(console, options, caller_folder, guard)
@@ -137,8 +159,9 @@ def open_session(
 @contextlib.contextmanager
 def _run_folder() -> Iterator[Path]:
     """Make a folder for one run; what killed runs have left is removed on the way."""
-    import shutil
-    import tempfile  # many runs need no folder
+    import shutil  # here, because many runs need no folder
+    import tempfile
+    from pathlib import Path
 
     try:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
