@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError, is_secret_name
 from cm4storage.core.records import dataclass
-from cm4storage.scripting.catalog import RecipeCatalog, Repository, Summary, recipe_line
+from cm4storage.scripting.catalog import RecipeCatalog, recipe_line
 from cm4storage.scripting.console import Console, Secrets, closing_quietly
 from cm4storage.scripting.engine import Engine
 from cm4storage.scripting.environment import host_environment
+from cm4storage.scripting.index import Repository, Summary
 from cm4storage.scripting.metadata import as_path
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query

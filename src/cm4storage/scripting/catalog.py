@@ -1,67 +1,22 @@
 """Which recipes there are, and which one a query means.
 
-The tags of every recipe stand in an index file. Each metadata file is looked at (``stat``) on
-every call, so that an edited, new or removed recipe is seen at once, but parsed only when it
-changed.
+The index (index.py) knows the tags and variations; the metadata of a recipe is read when it is
+chosen, and the index made anew should it say something else.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cm4storage.core.canonical import canonical_json
-from cm4storage.core.errors import InternalError, StorageBenchmarkError, UserError
-from cm4storage.core.records import dataclass
-from cm4storage.scripting.metadata import (
-    METADATA_FILES,
-    Recipe,
-    as_path,
-    file_stamp,
-    parse_recipe,
-    read_metadata,
-)
+from cm4storage.core.errors import UserError
+from cm4storage.scripting.index import RecipeIndex, Repository, Summary
+from cm4storage.scripting.metadata import Recipe, parse_recipe
 from cm4storage.scripting.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Sequence
 
     from cm4storage.scripting.query import Query
-
-_INDEX_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Repository:
-    """A repository of recipes: its alias and the folder that holds ``script/``."""
-
-    alias: str
-    place: str | os.PathLike[str]
-
-    @property
-    def folder(self) -> Path:
-        """The repository's folder."""
-        return as_path(self.place)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What selection needs to know about a recipe."""
-
-    alias: str
-    uid: str
-    tags: frozenset[str]
-    variations: frozenset[str]
-    place: str
-    repository: str
-
-    @property
-    def folder(self) -> Path:
-        """The recipe's folder."""
-        return as_path(self.place)
 
 
 class RecipeCatalog:
@@ -80,18 +35,13 @@ class RecipeCatalog:
     def __init__(
         self, repositories: Sequence[Repository], index_file: str, warn: Callable[[str], None]
     ) -> None:
-        self._repositories = repositories
-        self._index_file = index_file
-        self._warn = warn
-        self._known: tuple[Summary, ...] | None = None
+        self._index = RecipeIndex(repositories, index_file, warn)
         self._recipes: dict[str, Recipe] = {}
 
     @property
-    def recipes(self) -> tuple[Summary, ...]:
-        """All recipes, scanned on first use."""
-        if self._known is None:
-            self._known = self._scan()
-        return self._known
+    def recipes(self) -> list[Summary]:
+        """All recipes."""
+        return self._index.summaries()
 
     def load(self, summary: Summary) -> Recipe:
         """Return the whole metadata of a recipe."""
@@ -102,9 +52,12 @@ class RecipeCatalog:
     def matching(self, query: Query) -> list[Summary]:
         """Return the recipes that a query fits, whatever their variations."""
         if query.name:
-            return [r for r in self.recipes if query.name in (r.alias, r.uid)]
+            named = self._index.summaries(f"\t{query.name}\t")
+            return [r for r in named if query.name in (r.alias, r.uid)]
         wanted, unwanted = frozenset(query.tags), frozenset(query.without_tags)
-        return [r for r in self.recipes if wanted <= r.tags and not unwanted & r.tags]
+        rarest = max(query.tags, key=len, default="")
+        tagged = self._index.summaries(f",{rarest}," if rarest else "")
+        return [r for r in tagged if wanted <= r.tags and not unwanted & r.tags]
 
     def find(self, query: Query, repository: str, *, is_dependency: bool = True) -> Summary:
         """Return the one recipe that `query` means.
@@ -118,9 +71,18 @@ class RecipeCatalog:
         UserError
             If none or several are left; names the nearest.
         """
+        chosen = self._choose(query, repository, is_dependency=is_dependency)
+        if frozenset(self.load(chosen).tags) != chosen.tags:
+            self._index.renew()
+            chosen = self._choose(query, repository, is_dependency=is_dependency)
+        return chosen
+
+    def _choose(self, query: Query, repository: str, *, is_dependency: bool) -> Summary:
         found = self.matching(query)
         if not found:
             raise self._not_found(query)
+        if len(found) == 1:
+            return found[0]
         near = [r for r in found if r.repository == repository]
         able = [r for r in found if all(knows_variation(r, name) for name in query.variations)]
         exact = [r for r in found if r.tags == frozenset(query.tags)]
@@ -150,52 +112,6 @@ class RecipeCatalog:
         ranked = sorted(self.recipes, key=lambda r: (-len(wanted & r.tags), len(r.tags)))
         return [r for r in ranked if wanted & r.tags][:3]
 
-    def _scan(self) -> tuple[Summary, ...]:
-        index = self._read_index()
-        fresh: dict[str, Any] = {}
-        by_uid: dict[str, Summary] = {}
-        for repository in self._repositories:
-            for place, stamp in _metadata_stamps(f"{os.fspath(repository.place)}/script"):
-                line = index.get(place)
-                if line is None or line[0] != stamp:
-                    line = self._index_line(place, stamp)
-                fresh[place] = line
-                summary = _summary(place, repository.alias, line)
-                if summary is not None:
-                    by_uid.setdefault(summary.uid, summary)
-        if fresh != index:
-            self._write_index(fresh)
-        return tuple(by_uid.values())
-
-    def _index_line(self, folder: str, stamp: list[int]) -> list[Any]:
-        try:
-            raw = read_metadata(folder)
-            recipe = parse_recipe(folder, "")
-        except StorageBenchmarkError as error:
-            self._warn(f"this recipe is left out: {error}")
-            return [[], "", "", [], []]  # without a stamp: looked at again by the next call
-        if raw.get("automation_alias", "script") != "script" or not recipe.uid:
-            return [stamp, "", "", [], []]
-        return [stamp, recipe.alias, recipe.uid, sorted(recipe.tags), sorted(recipe.variations)]
-
-    def _read_index(self) -> dict[str, Any]:
-        try:
-            with open(self._index_file, encoding="utf-8") as stream:
-                index = json.load(stream)
-            return dict(index["recipes"]) if index["format"] == _INDEX_FORMAT else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-
-    def _write_index(self, recipes: dict[str, Any]) -> None:
-        # Not synced to disk: the index may be lost at any time.
-        text = canonical_json({"format": _INDEX_FORMAT, "recipes": recipes})
-        temporary = f"{self._index_file}.{os.getpid()}.tmp"
-        with contextlib.suppress(OSError):
-            os.makedirs(os.path.dirname(self._index_file), exist_ok=True)
-            with open(temporary, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            os.replace(temporary, self._index_file)
-
 
 def knows_variation(recipe: Summary | Recipe, name: str) -> bool:
     """Tell whether a recipe has a variation, dynamic ones (``x.#``) included."""
@@ -218,31 +134,3 @@ def _ambiguous(query: Query, found: Sequence[Summary]) -> UserError:
         f"{len(found)} recipes have these tags: {','.join(query.tags)}",
         advice="add a tag that only the wanted one has:\n" + "\n".join(map(recipe_line, found)),
     )
-
-
-def _metadata_stamps(folder: str) -> Iterator[tuple[str, list[int]]]:
-    """Yield the folder of each recipe, and what changes when its metadata is edited."""
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return
-    for name in names:
-        place = f"{folder}/{name}"
-        stamp: list[int] = []
-        for file in METADATA_FILES:
-            try:
-                stamp += file_stamp(f"{place}/{file}")
-            except OSError:
-                continue
-        if stamp:
-            yield place, stamp
-
-
-def _summary(place: str, repository: str, line: list[Any]) -> Summary | None:
-    try:
-        _, alias, uid, tags, variations = line
-    except ValueError as error:
-        raise InternalError("the index of recipes is damaged", where=place) from error
-    if not uid:
-        return None
-    return Summary(alias, uid, frozenset(tags), frozenset(variations), place, repository)

@@ -14,7 +14,8 @@ from cm4storage.scripting.query import Query
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from cm4storage.scripting.catalog import RecipeCatalog, Summary
+    from cm4storage.scripting.catalog import RecipeCatalog
+    from cm4storage.scripting.index import Summary
     from cm4storage.scripting.metadata import Dependency, InputSpec, Recipe
 
 
