@@ -37,6 +37,7 @@ class RecipeCatalog:
     ) -> None:
         self._index = RecipeIndex(repositories, index_file, warn)
         self._recipes: dict[str, Recipe] = {}
+        self._found: dict[tuple[Query, str, bool], Summary] = {}
 
     @property
     def recipes(self) -> list[Summary]:
@@ -71,6 +72,12 @@ class RecipeCatalog:
         UserError
             If none or several are left; names the nearest.
         """
+        asked = (query, repository, is_dependency)
+        if asked not in self._found:
+            self._found[asked] = self._find(query, repository, is_dependency=is_dependency)
+        return self._found[asked]
+
+    def _find(self, query: Query, repository: str, *, is_dependency: bool) -> Summary:
         chosen = self._choose(query, repository, is_dependency=is_dependency)
         if frozenset(self.load(chosen).tags) != chosen.tags:
             self._index.renew()

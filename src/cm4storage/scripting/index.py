@@ -153,14 +153,29 @@ def _signature(repositories: Sequence[Repository]) -> str:
     parts = []
     for repository in repositories:
         folder = f"{os.fspath(repository.place)}/script"
-        names, numbers = [], array("q")
-        for name in _names(folder):
-            status = _status(f"{folder}/{name}")
-            if status is not None:
-                names.append(name)
-                numbers.extend((status.st_ctime_ns, status.st_size, status.st_ino))
-        parts.append(f"{repository.alias}\n{folder}\n{'/'.join(names)}\n{numbers.tobytes().hex()}")
+        names = _names(folder)
+        numbers = array("q", _numbers(folder, names) if names else ()).tobytes().hex()
+        parts.append(f"{repository.alias}\n{folder}\n{'/'.join(names)}\n{numbers}")
     return "\n".join(parts)
+
+
+def _numbers(folder: str, names: list[str]) -> list[int]:
+    """Return times of change and file numbers. Every call of cm asks this for every recipe."""
+    stat, first = os.stat, f"/{METADATA_FILES[0]}"
+    numbers: list[int] = []
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in names:
+            try:
+                status = stat(name + first, dir_fd=descriptor)
+            except OSError:
+                other = _status(f"{folder}/{name}")
+                numbers += (other.st_ctime_ns, other.st_ino) if other is not None else (0, 0)
+            else:
+                numbers += (status.st_ctime_ns, status.st_ino)
+    finally:
+        os.close(descriptor)
+    return numbers
 
 
 def _stamps(repository: Repository) -> Iterator[tuple[str, str]]:
