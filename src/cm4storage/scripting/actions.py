@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from cm4storage.scripting.cache import CacheStore
 
-_INDEX_FILE = ".cm4storage-recipes.json"
+_INDEX_FILE = ".cm4storage-recipes"
 
 
 @dataclass(frozen=True)
