@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from cm4storage.scripting.metadata import Conditions
 
-_TRUE = frozenset(("yes", "on", "true", "1"))
-_FALSE = frozenset(("no", "off", "false", "0"))
+TRUE = frozenset(("yes", "on", "true", "1"))
+FALSE = frozenset(("no", "off", "false", "0"))
 
 
 def takes_part(conditions: Conditions, env: Mapping[str, Any]) -> bool:
@@ -48,11 +48,11 @@ def _matches(values: tuple[str, ...], env: Mapping[str, Any], name: str) -> bool
     # matches where a false or empty value is expected.
     wanted = {value.lower() for value in values}
     if name not in env:
-        return bool(wanted & (_FALSE | {""}))
+        return bool(wanted & (FALSE | {""}))
     value = str(env[name]).lower().strip()
-    is_false = value in _FALSE or not value
-    if wanted & _TRUE:
+    is_false = value in FALSE or not value
+    if wanted & TRUE:
         return not is_false
-    if wanted & _FALSE:
+    if wanted & FALSE:
         return is_false
     return value in wanted

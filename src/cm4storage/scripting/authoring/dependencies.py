@@ -1,0 +1,51 @@
+"""Which recipes a recipe can need, whatever variations will be on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cm4storage.scripting.query import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cm4storage.scripting.metadata import Dependency, Recipe
+
+PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+
+
+@dataclass(frozen=True)
+class Needed:
+    """One dependency, with the phase and the variation or version that it belongs to.
+
+    Parameters
+    ----------
+    recipe : Recipe or None
+        The neighbour that it means; None for a recipe of another repository.
+    """
+
+    dependency: Dependency
+    phase: str
+    variation: str
+    version: str
+    recipe: Recipe | None
+
+
+def dependencies_of(recipe: Recipe, neighbours: Sequence[Recipe]) -> Iterator[Needed]:
+    """Yield what `recipe` can need, phase by phase."""
+    names = [("", ""), *((name, "") for name in recipe.variations)]
+    names += [("", name) for name in recipe.versions]
+    for phase in PHASES:
+        for (variation, version), layer in zip(names, recipe.all_layers, strict=True):
+            for dependency in getattr(layer, phase):
+                meant = _meant(dependency, neighbours)
+                yield Needed(dependency, phase, variation, version, meant)
+
+
+def _meant(dependency: Dependency, neighbours: Sequence[Recipe]) -> Recipe | None:
+    query = Query.parse(dependency.tags)
+    fitting = [each for each in neighbours if frozenset(query.tags) <= frozenset(each.tags)]
+    exact = [each for each in fitting if frozenset(query.tags) == frozenset(each.tags)]
+    found = exact or fitting
+    return found[0] if len(found) == 1 else None
