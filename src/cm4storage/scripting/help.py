@@ -16,6 +16,7 @@ usage: cm run script --tags=TAG,TAG,_VARIATION [--INPUT=VALUE ...] [flags]
        cm run script "TAG TAG _VARIATION"
        cm run script --tags=TAG,TAG --help   what a recipe takes
        cm find script [--tags=TAG]           which recipes there are
+       cm show|add|lint|doc|test script      for their authors; --help says how
 
 tags         all must be tags of one recipe; _x switches a variation on, -_x keeps it off
 --INPUT=V    an input of the recipe, or of a recipe that it runs

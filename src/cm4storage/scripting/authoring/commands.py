@@ -27,9 +27,10 @@ usage: cm lint script [NAME] [--tags=TAG,TAG] [--repo=ALIAS] [--strict | --lenie
 
 Checks recipes, and prints FILE:LINE: RULE: WHAT for each breach. Exit code 1 if there is any.
 
-always       schema, repeated-key, uid-quoted, uid-unique, tags-unique, readable, hook-syntax
---strict     besides: unknown-key, named, variation-described, input-described, set-twice,
-             output-exact, env-prefix, tested, tags-reachable, hook-imports, document-current
+always       schema, repeated-key, uid-unique, tags-unique, readable, hook-syntax
+--strict     besides: unknown-key, uid-quoted, named, variation-described, input-described,
+             set-twice, output-exact, env-prefix, tested, tags-reachable, hook-imports,
+             document-current
 --lenient    only the first line
              (default: strict where the repository's cmr.yaml says recipe_rules: strict: true)
 {_WHICH}"""

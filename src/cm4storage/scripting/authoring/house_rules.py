@@ -65,16 +65,25 @@ def read_house_rules(repository: Path) -> HouseRules:
 def read_repository(folder: Path) -> dict[str, Any]:
     """Return the content of a repository's cmr.yaml; an empty mapping if it has none.
 
+    It stands above the folder of a repository that has its recipes in a subfolder (``prefix``).
+
     Raises
     ------
     UserError
         If it is no YAML, or holds no mapping.
     """
-    file = folder / REPOSITORY_FILE
+    value = _content(folder / REPOSITORY_FILE)
+    if value is None:
+        above = _content(folder.parent / REPOSITORY_FILE) or {}
+        return above if above.get("prefix") == folder.name else {}
+    return value
+
+
+def _content(file: Path) -> dict[str, Any] | None:
     try:
         value = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}
+        return None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(
             f"cannot read {REPOSITORY_FILE}", where=str(file), meaning=str(error)

@@ -46,7 +46,7 @@ def readme(recipe: Recipe, neighbours: Sequence[Recipe], repository: str) -> str
     lines = [MARK, f"# {recipe.name or recipe.alias}", ""]
     description = str(recipe.raw.get("desc") or "").strip()
     if description:
-        lines += [description, ""]
+        lines += [_prose(description), ""]
     parts = (
         _run(recipe),
         _inputs(recipe),
@@ -104,7 +104,7 @@ def _meaning(spec: InputSpec | None) -> str:
         return ""
     choices = f"; one of {', '.join(map(_code, spec.choices))}" if spec.choices else ""
     secret = "; secret: it appears nowhere and is never cached" if spec.is_secret else ""
-    return f"{spec.description}{range_text(spec)}{choices}{secret}"
+    return f"{_prose(spec.description)}{range_text(spec)}{choices}{secret}"
 
 
 def _variations(recipe: Recipe) -> Iterator[str]:
@@ -134,7 +134,7 @@ def _variations(recipe: Recipe) -> Iterator[str]:
 
 
 def _variation_meaning(variation: Variation) -> str:
-    parts = [variation.description] if variation.description else []
+    parts = [_prose(variation.description)] if variation.description else []
     if variation.alias:
         parts.append(f"the same as `_{variation.alias}`")
     if variation.base:
@@ -223,7 +223,7 @@ def _outputs(recipe: Recipe) -> Iterator[str]:
     yield ""
     for key in keys:
         text = (described.get(key) or {}).get("desc", "")
-        yield f"- {_code(key)}{': ' if text else ''}{text}"
+        yield f"- {_code(key)}{': ' if text else ''}{_prose(text)}"
     for key in states:
         yield f"- {_code(key)}, in the state"
 
@@ -246,6 +246,11 @@ def _elsewhere(recipe: Recipe, repository: str) -> Iterator[str]:
 
 def _row(*cells: str) -> str:
     return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+
+
+def _prose(text: str) -> str:
+    """Return a text so that Markdown shows it as it is: ``<model>`` is no tag, ``*`` no accent."""
+    return text.replace("<", "&lt;").replace("*", "\\*")
 
 
 def _code(text: str) -> str:

@@ -65,6 +65,8 @@ def _unknown_keys(source: Source, error: Any) -> Iterator[Finding]:
 def _rule(error: Any) -> str:
     """Return the rule that a value breaks, in words."""
     value, rule = _shown(error.instance), error.validator_value
+    if error.validator in ("type", "pattern") and "title" in error.schema:
+        return f"must be {error.schema['title']}, not {value}"
     if error.validator == "type":
         kinds = [rule] if isinstance(rule, str) else rule
         return f"must be of the type {' or '.join(kinds)}, not {value}"
