@@ -11,6 +11,8 @@ _spec = importlib.util.spec_from_file_location(
 border = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(border)
 
+_FINDING = ("find", "search", "ls", "list")
+
 
 class CAutomation(Automation):
     """Recipes that are found by tags."""
@@ -35,6 +37,8 @@ class CAutomation(Automation):
 
     def search(self, i):
         """List recipes: cm find script [--tags=TAG,TAG]."""
+        if i.get("action") not in _FINDING:
+            return super().search(i)  # cmind's own rm, mv and cp want its own artifacts
         return self._answer(i, lambda known, _: {"list": border.actions.find_scripts(i, known)})
 
     def show(self, i):

@@ -30,6 +30,7 @@ def cm(tmp_path: Path, known: Path) -> CM:
     cm = CM(tmp_path / "cm", caller, own_environment(tmp_path))
     # The local repository has moved with the copy; only the index knows where it was.
     (cm.folder / "index.json").unlink()
+    assert cm("reindex", "repo").returncode == 0
     return cm
 
 

@@ -83,15 +83,16 @@ class Laboratory:
             return Verdict(case, (), skipped=f"needs {', '.join(case.missing)}")
         caller = Path(tempfile.mkdtemp(prefix="caller-", dir=self.folder))
         log_file = caller.with_name(f"{caller.name}.log")
-        begin_s = time.monotonic()
+        begin_s, secrets = time.monotonic(), Secrets()
         with _inside(caller), _output_to(log_file):
-            status, env = self._run(case)
+            status, env = self._run(case, secrets)
         duration_s = time.monotonic() - begin_s
         output = log_file.read_text(encoding="utf-8", errors="backslashreplace")
-        problems = tuple(case.expectation.problems(status, env, output))
-        return Verdict(case, problems, duration_s, log=output.splitlines()[-_SHOWN_LINES:])
+        problems = tuple(map(secrets.shown, case.expectation.problems(status, env, output)))
+        log = secrets.shown(output).splitlines()[-_SHOWN_LINES:]
+        return Verdict(case, problems, duration_s, log=log)
 
-    def _run(self, case: Case) -> tuple[int, dict[str, Any]]:
+    def _run(self, case: Case, secrets: Secrets) -> tuple[int, dict[str, Any]]:
         """Return the exit code and the outputs of a run; an error is printed."""
         given = {
             **case.given,
@@ -101,7 +102,6 @@ class Laboratory:
             "renew": True,  # what the recipe needs may come from the cache; itself, it runs
         }
         surroundings = replace(self.surroundings, home=case.recipe.repository)
-        secrets = Secrets()
         try:
             return 0, run_script(given, surroundings, secrets)["new_env"]
         except StorageBenchmarkError as error:
