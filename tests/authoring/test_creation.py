@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +29,11 @@ def test_a_new_recipe_runs_and_lints_and_passes_its_tests(cm: CM, template: str)
     tested = cm("test", "script", "--tags=get,answer,42")
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert "2 tests: 2 passed" in tested.stdout
+    folder = cm.folder / "repos" / "local" / "script" / "get-answer"
+    for command in (["shellcheck", folder / "run.sh"], ["ruff", "check", "--no-cache", folder]):
+        tool = Path(sys.executable).with_name(str(command[0]))
+        checked = subprocess.run([tool, *command[1:]], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout
 
 
 def test_a_new_recipe_of_another_repository_has_its_prefix(book: Book) -> None:
