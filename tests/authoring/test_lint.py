@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -235,3 +236,18 @@ def test_without_the_validating_library_the_command_that_installs_it_is_named(bo
     done = book.cm("lint", "script", "--repo=recipes")
     assert done.returncode == 1
     assert "-m pip install jsonschema" in done.stderr
+
+
+def test_a_current_folder_that_has_gone(book: Book) -> None:
+    book.write()
+    gone = book.cm.caller / "gone"
+    command = " ".join(book.cm.command("lint", "script"))
+    done = subprocess.run(
+        ["bash", "-c", f"mkdir '{gone}'; cd '{gone}'; rmdir '{gone}'; exec {command}"],
+        env=book.cm.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the current folder does not exist any more" in done.stderr

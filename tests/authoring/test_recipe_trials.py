@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,3 +153,17 @@ def test_recipes_whose_tests_cannot_be_run(book: Book, text: str, says: str) -> 
     done = book.cm("test", "script", "--tags=get,thing")
     assert done.returncode == 1
     assert says in done.stderr
+
+
+def test_an_interrupted_test_leaves_nothing(book: Book) -> None:
+    folder = book.write(text=with_tests("- desc: never ends"))
+    (folder / "run.sh").write_text("touch started\nsleep 600\n")
+    running = book.cm.start("test", "script", "--tags=get,thing")
+    while not list(book.cm.temporary.rglob("started")):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.02)
+    running.send_signal(signal.SIGTERM)
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 143, said
+    assert "stopped by SIGTERM" in said
+    assert list(book.cm.temporary.iterdir()) == []

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from cm4storage.scripting.metadata import Conditions
 
-TRUE = frozenset(("yes", "on", "true", "1"))
-FALSE = frozenset(("no", "off", "false", "0"))
+_TRUE = frozenset(("yes", "on", "true", "1"))
+_FALSE = frozenset(("no", "off", "false", "0"))
 
 
 def takes_part(conditions: Conditions, env: Mapping[str, Any]) -> bool:
@@ -22,6 +22,14 @@ def takes_part(conditions: Conditions, env: Mapping[str, Any]) -> bool:
     if conditions.skip_all is not None and _all_match(conditions.skip_all, env):
         return False
     return not (conditions.skip_any is not None and _any_matches(conditions.skip_any, env))
+
+
+def truth(values: tuple[str, ...]) -> bool | None:
+    """Return whether a rule's values mean "set" (True) or "not set" (False); None for neither."""
+    wanted = {value.lower() for value in values}
+    if wanted & _TRUE:
+        return True
+    return False if wanted & _FALSE or wanted == {""} else None
 
 
 def variables(conditions: Conditions) -> frozenset[str]:
@@ -48,11 +56,11 @@ def _matches(values: tuple[str, ...], env: Mapping[str, Any], name: str) -> bool
     # matches where a false or empty value is expected.
     wanted = {value.lower() for value in values}
     if name not in env:
-        return bool(wanted & (FALSE | {""}))
+        return bool(wanted & (_FALSE | {""}))
     value = str(env[name]).lower().strip()
-    is_false = value in FALSE or not value
-    if wanted & TRUE:
+    is_false = value in _FALSE or not value
+    if wanted & _TRUE:
         return not is_false
-    if wanted & FALSE:
+    if wanted & _FALSE:
         return is_false
     return value in wanted

@@ -24,7 +24,7 @@ METADATA_FILES = ("_cm.yaml", "_cm.json")
 INPUT_TYPES = ("string", "int", "float", "flag", "path", "file")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def nothing() -> Mapping[str, Any]:
@@ -280,7 +280,7 @@ def file_stamp(path: Path | str) -> tuple[int, ...]:
 def _parsed(path: Path, stamp: tuple[int, ...]) -> Mapping[str, Any]:  # noqa: ARG001 - for the memo
     try:
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=YamlLoader)
+        value = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(
             f"cannot read the metadata file {path.name}", where=str(path), meaning=str(error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from cm4storage.core.errors import StorageFault
 from cm4storage.core.files import write_text_atomically
 from cm4storage.scripting.authoring.dependencies import dependencies_of
 from cm4storage.scripting.authoring.findings import counted
@@ -63,7 +64,12 @@ class Document:
 
     def write(self) -> None:
         """Write the file, whole or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageFault(
+                f"cannot make the folder: {error.strerror}", where=str(self.path.parent)
+            ) from error
         write_text_atomically(self.path, self.text)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.scripting.authoring.examination import Examination, examine, findings_of
@@ -14,7 +13,7 @@ from cm4storage.scripting.authoring.findings import (
     shown_path,
     sorted_findings,
 )
-from cm4storage.scripting.authoring.selection import choose
+from cm4storage.scripting.authoring.selection import choose, current_folder
 from cm4storage.scripting.console import Console
 from cm4storage.scripting.request import is_on, wants_json
 
@@ -38,7 +37,7 @@ def lint_scripts(given: Mapping[str, Any], surroundings: Surroundings) -> dict[s
     for selection in choose(given, surroundings):
         findings += sorted_findings(list(findings_of(examine(selection, given))))
         number += len(selection.chosen)
-    here = Path.cwd()
+    here = current_folder()
     for each in findings:
         console.line(f"{shown_path(each.file, here)}:{each.line}: {each.rule}: {each.what}")
         if each.advice:
@@ -68,7 +67,7 @@ def document_scripts(given: Mapping[str, Any], surroundings: Surroundings) -> di
         examination = examine(selection, given)
         refused += _unreadable(examination)
         for document in examination.documents():
-            shown = shown_path(document.path, Path.cwd())
+            shown = shown_path(document.path, current_folder())
             if document.is_current:
                 current += 1
             elif document.is_written_by_hand:
@@ -97,7 +96,7 @@ def document_scripts(given: Mapping[str, Any], surroundings: Surroundings) -> di
 def _unreadable(examination: Examination) -> list[str]:
     chosen = examination.selection.chosen
     found = [each for each in examination.unreadable if each.file.parent in chosen]
-    return [f"{shown_path(each.file, Path.cwd())}: {each.what}" for each in found]
+    return [f"{shown_path(each.file, current_folder())}: {each.what}" for each in found]
 
 
 def console_of(given: Mapping[str, Any]) -> Console:

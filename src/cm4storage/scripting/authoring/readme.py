@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.scripting.authoring.dependencies import dependencies_of
-from cm4storage.scripting.conditions import FALSE, TRUE
+from cm4storage.scripting.conditions import truth
 from cm4storage.scripting.help import range_text, unless_text
 from cm4storage.scripting.variations import group_defaults
 
@@ -205,12 +205,10 @@ def conditions_text(conditions: Conditions) -> str:
 
 
 def _condition(name: str, values: tuple[str, ...]) -> str:
-    wanted = {value.lower() for value in values}
-    if wanted & TRUE:
-        return f"{_code(name)} is set"
-    if wanted & FALSE or wanted == {""}:
-        return f"{_code(name)} is not set"
-    return f"{_code(name)} is {' or '.join(map(_code, values))}"
+    meant = truth(values)
+    if meant is None:
+        return f"{_code(name)} is {' or '.join(map(_code, values))}"
+    return f"{_code(name)} is set" if meant else f"{_code(name)} is not set"
 
 
 def _outputs(recipe: Recipe) -> Iterator[str]:

@@ -93,6 +93,22 @@ def choose(given: Mapping[str, Any], surroundings: Surroundings) -> list[Selecti
     return selections
 
 
+def current_folder() -> Path:
+    """Return the folder that the command is called from.
+
+    Raises
+    ------
+    UserError
+        If it has gone.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UserError(
+            "the current folder does not exist any more", advice="cd to another"
+        ) from error
+
+
 def recipe_folders(repository: Path) -> Iterator[Path]:
     """Yield the folders of a repository that hold a metadata file."""
     root = repository / "script"
@@ -114,11 +130,11 @@ def _repositories(alias: str, surroundings: Surroundings) -> Sequence[Repository
             f"no repository is called {alias!r}",
             advice=f"did you mean {near}?" if near else "cm find repo lists all",
         )
-    here = Path.cwd()
+    around = (current_folder(), *current_folder().parents)
     return sorted(
         known,
         key=lambda r: (
-            r.folder != here and r.folder not in here.parents,
+            around.index(r.folder) if r.folder in around else len(around),
             r.alias != surroundings.home,
         ),
     )
