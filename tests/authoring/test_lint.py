@@ -137,6 +137,41 @@ def test_recipes_that_cannot_be_told_apart(
     assert [each["file"].split("/")[-2] for each in findings] == files
 
 
+@pytest.mark.parametrize(
+    ("rule", "lines", "line", "advice"),
+    [
+        ("variation-known", "  red:\n    alias: blu\n", "    alias:", "_blue?"),
+        ("variation-known", "  red:\n    desc: x\n    base: [bleu]\n", "    base:", "_blue?"),
+        ("variation-known", "  blue,gren:\n    const: {}\n", "  blue,gren:", "has: _blue"),
+        ("variation-known", "default_variation: bluee\n", "default_variation:", "_blue?"),
+        (
+            "variation-known",
+            "deps:\n  - tags: get,other,_bleu\n    names: [other]\n",
+            "  - tags: get,other",
+            "_blue?",
+        ),
+        (
+            "dependency-known",
+            "deps:\n  - tags: get,other\n    names: [other]\nad:\n  othr:\n    tags: _blue\n",
+            "  othr:",
+            "did you mean other?",
+        ),
+    ],
+)
+def test_what_a_recipe_speaks_of_and_does_not_exist(
+    book: Book, rule: str, lines: str, line: str, advice: str
+) -> None:
+    text = GOOD.replace("tests:", f"{lines}tests:")
+    book.write(text=text)
+    book.write("get-other", second())
+    book.document()
+    status, findings = book.lint()
+    assert status == 1
+    assert [each["rule"] for each in findings] == [rule]
+    assert findings[0]["line"] == line_of(text, line)
+    assert advice in findings[0]["advice"]
+
+
 def test_metadata_that_is_no_yaml_is_named_and_the_others_are_checked(book: Book) -> None:
     book.write(text="alias: [")
     book.write("get-other", second().replace("    desc: In blue\n", ""))

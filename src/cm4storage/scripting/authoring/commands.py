@@ -27,7 +27,8 @@ usage: cm lint script [NAME] [--tags=TAG,TAG] [--repo=ALIAS] [--strict | --lenie
 
 Checks recipes, and prints FILE:LINE: RULE: WHAT for each breach. Exit code 1 if there is any.
 
-always       schema, repeated-key, uid-unique, tags-unique, readable, hook-syntax
+always       schema, repeated-key, uid-unique, tags-unique, variation-known, dependency-known,
+             readable, hook-syntax
 --strict     besides: unknown-key, uid-quoted, named, variation-described, input-described,
              set-twice, output-exact, env-prefix, tested, tags-reachable, hook-imports,
              document-current

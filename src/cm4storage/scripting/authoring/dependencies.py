@@ -21,6 +21,8 @@ class Needed:
 
     Parameters
     ----------
+    number : int
+        Its place in the list.
     recipe : Recipe or None
         The neighbour that it means; None for a recipe of another repository.
     """
@@ -29,7 +31,17 @@ class Needed:
     phase: str
     variation: str
     version: str
+    number: int
     recipe: Recipe | None
+
+    @property
+    def place(self) -> tuple[str | int, ...]:
+        """The dependency's place in the metadata."""
+        if self.variation:
+            return ("variations", self.variation, self.phase, self.number)
+        if self.version:
+            return ("versions", self.version, self.phase, self.number)
+        return (self.phase, self.number)
 
 
 def dependencies_of(recipe: Recipe, neighbours: Sequence[Recipe]) -> Iterator[Needed]:
@@ -38,9 +50,9 @@ def dependencies_of(recipe: Recipe, neighbours: Sequence[Recipe]) -> Iterator[Ne
     names += [("", name) for name in recipe.versions]
     for phase in PHASES:
         for (variation, version), layer in zip(names, recipe.all_layers, strict=True):
-            for dependency in getattr(layer, phase):
+            for number, dependency in enumerate(getattr(layer, phase)):
                 meant = _meant(dependency, neighbours)
-                yield Needed(dependency, phase, variation, version, meant)
+                yield Needed(dependency, phase, variation, version, number, meant)
 
 
 def _meant(dependency: Dependency, neighbours: Sequence[Recipe]) -> Recipe | None:

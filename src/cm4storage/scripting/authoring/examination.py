@@ -13,6 +13,7 @@ from cm4storage.scripting.authoring.documents import (
 )
 from cm4storage.scripting.authoring.findings import Finding
 from cm4storage.scripting.authoring.house_rules import read_house_rules
+from cm4storage.scripting.authoring.reference_rules import check_references
 from cm4storage.scripting.authoring.repository_rules import check_together
 from cm4storage.scripting.authoring.rules import Subject, check_recipe, check_source
 from cm4storage.scripting.authoring.sources import Source, read_source
@@ -116,6 +117,7 @@ def findings_of(examination: Examination) -> Iterator[Finding]:
             yield each
     for subject in examination.chosen:
         yield from check_recipe(subject)
+        yield from check_references(subject, examination.recipes)
     yield from check_together(examination.chosen, examination.subjects)
     if examination.house.is_strict:
         yield from _stale(examination)
