@@ -102,7 +102,7 @@ def test_every_key_that_the_engine_reads_is_in_it() -> None:
         and node.args
         and isinstance(node.args[0], ast.Constant)
     }
-    assert {"tags", "group", "minimum", "enable_if_any_env", "adr"} <= read
+    assert {"tags", "group", "minimum", "enable_if_any_env"} <= read
     assert read - {name for _, name, _ in properties(SCHEMA)} == set()
 
 
