@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 _REPOSITORY = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _PACKAGE = "cm4storage"
@@ -50,7 +51,14 @@ from cm4storage.core.errors import ExitCode, StorageBenchmarkError  # noqa: E402
 from cm4storage.scripting import actions  # noqa: E402
 from cm4storage.scripting.failures import Interrupted, RecipeFailure, exit_status  # noqa: E402
 
-__all__ = ["actions", "answer", "surroundings"]
+__all__ = ["actions", "answer", "authoring", "surroundings"]
+
+
+def authoring() -> ModuleType:
+    """Return the commands for those who write recipes: loaded only when one is asked for."""
+    from cm4storage.scripting.authoring import commands
+
+    return commands
 
 
 def surroundings(cmind: Any) -> actions.Surroundings:
@@ -76,6 +84,7 @@ def answer(
         result = {"return": 0, **action(secrets)}
     except (StorageBenchmarkError, Interrupted, KeyboardInterrupt) as error:
         result = {"return": exit_status(error), "error": secrets.shown(_text(error, given))}
+        result |= getattr(error, "result", {})  # what was found: the answer of a check that failed
     except Exception as error:  # noqa: BLE001 - a defect of ours: shown in full by -v
         text = secrets.shown(_crash_text(error, given))
         result = {"return": int(ExitCode.INTERNAL), "error": text}

@@ -33,6 +33,7 @@ class RepositoryInWheel(BuildHookInterface):  # type: ignore[type-arg]
                 if file.is_file() and not self._is_ignored(path):
                     yield path.as_posix()
         yield "cmr.yaml"
+        yield "meta.yaml"
 
     def _is_ignored(self, path: Path) -> bool:
         # hatchling drops .gitignore's patterns when one fits a folder above the root ("build/").

@@ -11,6 +11,8 @@ _spec = importlib.util.spec_from_file_location(
 border = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(border)
 
+_FINDING = ("find", "search", "ls", "list")
+
 
 class CAutomation(Automation):
     """Recipes that are found by tags."""
@@ -35,4 +37,38 @@ class CAutomation(Automation):
 
     def search(self, i):
         """List recipes: cm find script [--tags=TAG,TAG]."""
+        if i.get("action") not in _FINDING:
+            return super().search(i)  # cmind's own rm, mv and cp want its own artifacts
         return self._answer(i, lambda known, _: {"list": border.actions.find_scripts(i, known)})
+
+    def show(self, i):
+        """Show what recipes take, need and put out: cm show script [NAME] [--tags=TAG,TAG]."""
+        return self._author("show", i)
+
+    def lint(self, i):
+        """Check recipes: cm lint script [NAME] [--tags=TAG,TAG] [--repo=ALIAS]."""
+        return self._author("lint", i)
+
+    def doc(self, i):
+        """Write README.md and meta.yaml of recipes: cm doc script [--tags=TAG,TAG] [--check]."""
+        return self._author("doc", i)
+
+    def test(self, i):
+        """Run the tests in recipes' metadata: cm test script --tags=TAG,TAG."""
+        return self._author("test", i)
+
+    def add(self, i):
+        """Make a new recipe: cm add script [REPOSITORY:]NAME --tags=TAG,TAG."""
+        result = self._author("add", i)
+        if "path" in result and self.cmind.use_index:
+            repository = tuple(result["repository"])
+            self.cmind.index.add(result["meta"], result["path"], repository, update=True)
+        return result
+
+    def _author(self, action, given):
+        result = self._answer(
+            given, lambda known, _: border.authoring().author(action, given, known)
+        )
+        if given.get("help") or given.get("h"):
+            result["skip_delayed_help"] = True
+        return result

@@ -53,6 +53,14 @@ def source(tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     for name in names:
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
-    for name in (".gitignore", "cmr.yaml", "pyproject.toml", "README.md", "LICENSE", "bootstrap"):
+    for name in (
+        ".gitignore",
+        "cmr.yaml",
+        "meta.yaml",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "bootstrap",
+    ):
         shutil.copy2(ROOT / name, target / name)
     return target

@@ -50,6 +50,13 @@ def test_cm_finds_the_wheel_s_recipes(installed: Environment) -> None:
     assert folders_found(installed) == recipes_of(repository)
 
 
+def test_the_commands_for_authors_work_from_the_wheel(installed: Environment) -> None:
+    assert "no finding" in installed.run("cm", "lint", "script", "--repo=cm4storage")
+    installed.run("cm", "add", "script", "get-answer")
+    assert "2 passed" in installed.run("cm", "test", "script", "get-answer")
+    installed.run("cm", "rm", "script", "get-answer", "-f")
+
+
 def test_main_job_runs_from_the_wheel(installed: Environment, tmp_path: Path) -> None:
     assert len(results_of(installed, tmp_path / "work")) == 1
 

@@ -37,7 +37,9 @@ def test_wheel_holds_the_whole_library(wheel: Path) -> None:
 
 
 def test_wheel_holds_the_whole_repository(wheel: Path) -> None:
-    repository = {"cmr.yaml"} | files_of(ROOT / "automation") | files_of(ROOT / "script")
+    repository = (
+        {"cmr.yaml", "meta.yaml"} | files_of(ROOT / "automation") | files_of(ROOT / "script")
+    )
     prefix = "cm4storage/repo/"
     packed = {name.removeprefix(prefix) for name in contents(wheel) if name.startswith(prefix)}
     assert packed == repository

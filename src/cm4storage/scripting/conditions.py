@@ -24,6 +24,14 @@ def takes_part(conditions: Conditions, env: Mapping[str, Any]) -> bool:
     return not (conditions.skip_any is not None and _any_matches(conditions.skip_any, env))
 
 
+def truth(values: tuple[str, ...]) -> bool | None:
+    """Return whether a rule's values mean "set" (True) or "not set" (False); None for neither."""
+    wanted = {value.lower() for value in values}
+    if wanted & _TRUE:
+        return True
+    return False if wanted & _FALSE or wanted == {""} else None
+
+
 def variables(conditions: Conditions) -> frozenset[str]:
     """Return the variables that the conditions look at."""
     parts = (

@@ -16,6 +16,7 @@ usage: cm run script --tags=TAG,TAG,_VARIATION [--INPUT=VALUE ...] [flags]
        cm run script "TAG TAG _VARIATION"
        cm run script --tags=TAG,TAG --help   what a recipe takes
        cm find script [--tags=TAG]           which recipes there are
+       cm show|add|lint|doc|test script      for their authors; --help says how
 
 tags         all must be tags of one recipe; _x switches a variation on, -_x keeps it off
 --INPUT=V    an input of the recipe, or of a recipe that it runs
@@ -60,12 +61,13 @@ def _flag(name: str, spec: InputSpec | None) -> str:
 
 def _described(spec: InputSpec | None, default: object) -> str:
     text = spec.description if spec else ""
-    text = f"{text}{_range(spec)}" if spec else text
+    text = f"{text}{range_text(spec)}" if spec else text
     shown = default not in (None, "") and not (spec and spec.is_secret)
     return f"{text} [{default}]" if shown else text
 
 
-def _range(spec: InputSpec) -> str:
+def range_text(spec: InputSpec) -> str:
+    """Return the range of an input in words; "" if it has none."""
     limits = (("at least", spec.minimum), ("at most", spec.maximum))
     said = " and ".join(f"{words} {limit}" for words, limit in limits if limit is not None)
     return f" ({said})" if said else ""
@@ -89,11 +91,12 @@ def _variation(recipe: Recipe, variation: Variation, *, is_default: bool) -> str
     if variation.alias:
         notes.append(f"the same as _{variation.alias}")
     if is_default:
-        notes.append(f"(default{_unless(recipe, variation)})")
+        notes.append(f"(default{unless_text(recipe, variation)})")
     return f"  {'_' + variation.name:<28}  {' '.join(notes)}".rstrip()
 
 
-def _unless(recipe: Recipe, variation: Variation) -> str:
+def unless_text(recipe: Recipe, variation: Variation) -> str:
+    """Return in words which inputs keep a group's default off; "" if none does."""
     flags = {
         key: f"--{name}" for layer in recipe.all_layers for name, key in layer.input_mapping.items()
     }

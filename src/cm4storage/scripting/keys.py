@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _KEY_FORMAT = 1
 _SMALL_BYTES = 1 << 20
+# Written from the metadata, which counts itself.
+_GENERATED = ("README.md", "meta.yaml")
 
 
 @dataclass(frozen=True)
@@ -264,8 +266,9 @@ def _code_files(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if f != "__pycache__" and not f.startswith("."))
         links = [name for name in folders if (Path(root) / name).is_symlink()]  # not walked
+        skipped = _GENERATED if Path(root) == folder else ("README.md",)
         for name in sorted([*names, *links]):
-            if name != "README.md" and not name.endswith(".pyc") and not name.startswith("."):
+            if name not in skipped and not name.endswith(".pyc") and not name.startswith("."):
                 yield Path(root) / name
 
 

@@ -290,7 +290,7 @@ def as_path(place: str | os.PathLike[str]) -> Path:
     return Path(place)
 
 
-def read_metadata(folder: str) -> dict[str, Any]:
+def read_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the metadata of the artifact in `folder`; ``_cm.json`` refines ``_cm.yaml``.
 
     Raises
@@ -300,7 +300,7 @@ def read_metadata(folder: str) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     for name in METADATA_FILES:
-        path = f"{folder}/{name}"
+        path = f"{os.fspath(folder)}/{name}"
         if os.path.exists(path):
             merged.update(_parsed(path, file_stamp(path)))
     return merged
@@ -329,14 +329,15 @@ def _parsed(path: str, stamp: tuple[int, ...]) -> Mapping[str, Any]:  # noqa: AR
     return value
 
 
-def parse_recipe(place: str, repository: str) -> Recipe:
-    """Return the recipe in the folder `place`.
+def parse_recipe(folder: str | os.PathLike[str], repository: str) -> Recipe:
+    """Return the recipe in `folder`.
 
     Raises
     ------
     UserError
         If the metadata is malformed; names file, key and rule.
     """
+    place = os.fspath(folder)
     part = _Part(f"{place}/{METADATA_FILES[0]}", "", read_metadata(place))
     return Recipe(
         alias=part.text("alias") or os.path.basename(place),

@@ -1,0 +1,1 @@
+"""What helps to write recipes: lint, documents, tests, a template. Loaded only when asked for."""
