@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from cm4storage.scripting.uses import EntryUses
 
 _MAX_DEPTH = 64
+_PATIENCE_S = 1.0
 _Outputs = tuple[dict[str, Any], dict[str, Any]]
 
 
@@ -207,10 +208,15 @@ class Engine:
             return self._run_dry(prepared, key)
         with self._locked(prepared, key) as waited:
             # While we waited, another run may have made exactly this entry.
-            entry, reason = self._look_up(key, prepared, rebuilds=rebuilds and not waited)
+            renews = rebuilds and not waited
+            entry, reason = self._look_up(key, prepared, rebuilds=renews)
             if entry is not None:
                 return self._hit(prepared, key, entry)
-            return self._build(prepared, key, reason)
+            is_ours = self._claim(prepared, key, waits=renews)
+            if is_ours or prepared.recipe.keeps_across_versions:  # which removes nothing
+                return self._build(prepared, key, reason)
+        self._say(prepared, "run, not cached: the entry was damaged, and another run uses it")
+        return self._run_uncached(prepared, key)
 
     @contextlib.contextmanager
     def _locked(self, prepared: Prepared, key: Key) -> Iterator[list[bool]]:
@@ -260,31 +266,33 @@ class Engine:
 
     def _build(self, prepared: Prepared, key: Key, reason: str) -> Outcome:
         self._say(prepared, reason)
-        keeps = prepared.recipe.keeps_across_versions
-        with (
-            self._claimed(prepared, key),
-            self._cache.building(key.digest, keeps_contents=keeps) as folder,
-        ):
-            outputs = self._run_phases(prepared, folder)
-            self._commit(prepared, key, folder, outputs)
+        keeps, uid = prepared.recipe.keeps_across_versions, self._cache.uid_of(key.digest)
+        try:
+            with self._cache.building(key.digest, keeps_contents=keeps) as folder:
+                outputs = self._run_phases(prepared, folder)
+                self._commit(prepared, key, folder, outputs)
+        except BaseException:
+            self._uses.release(uid)
+            raise
+        self._uses.share(uid)
         return Outcome(*outputs, Identity(prepared.recipe.alias, key.digest, key.details))
 
-    @contextlib.contextmanager
-    def _claimed(self, prepared: Prepared, key: Key) -> Iterator[None]:
-        """Have the entry for ourselves while it is made; use it like others from then on."""
+    def _claim(self, prepared: Prepared, key: Key, *, waits: bool) -> bool:
+        """Have the entry for ourselves, to make it; False if another run uses what is there.
+
+        Only a renewal waits for that run: of two runs that use an entry each and find the other's
+        damaged, both would wait for ever.
+        """
         uid = self._cache.uid_of(key.digest)
 
         def say_waiting() -> None:
             self._say(prepared, "waiting: another run uses the entry")
 
         with self._session.guard.interruptible(), self._cache.faults_explained():
+            if not waits:
+                return self._uses.try_claim(uid, _PATIENCE_S)
             self._uses.claim(uid, say_waiting)
-        try:
-            yield
-        except BaseException:
-            self._uses.release(uid)
-            raise
-        self._uses.share(uid)
+        return True
 
     def _commit(self, prepared: Prepared, key: Key, folder: Path, outputs: _Outputs) -> None:
         volatile = tuple(self._session.fingerprints.volatile)
