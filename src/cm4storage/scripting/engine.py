@@ -206,6 +206,9 @@ class Engine:
         if self._session.options.is_dry:
             self._say(prepared, f"would run, {reason}")
             return self._run_dry(prepared, key)
+        return self._make(prepared, key, rebuilds=rebuilds)
+
+    def _make(self, prepared: Prepared, key: Key, *, rebuilds: bool) -> Outcome:
         with self._locked(prepared, key) as waited:
             # While we waited, another run may have made exactly this entry.
             renews = rebuilds and not waited
