@@ -22,6 +22,7 @@ LOWER = frozenset({"workload", "storage", "formats", "ranks", "results"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "core": frozenset(),
     "scripting": frozenset({"core"}),
+    "node": frozenset({"core", "scripting"}),
     **{ring: LOWER | {"core"} for ring in LOWER},
     **{ring: UPPER | LOWER | {"core"} for ring in UPPER},
     "cli": UPPER | LOWER | {"core"},
@@ -66,8 +67,8 @@ def test_core_needs_the_standard_library_only() -> None:
         assert _texts(_foreign(imports_of(file))) == []
 
 
-def test_scripting_needs_pyyaml_and_the_standard_library_only() -> None:
-    for file in python_files("src/cm4storage/scripting"):
+def test_scripting_and_node_need_pyyaml_and_the_standard_library_only() -> None:
+    for file in python_files("src/cm4storage/scripting", "src/cm4storage/node"):
         assert _texts(_foreign(imports_of(file), frozenset({"yaml"}))) == []
 
 
@@ -80,7 +81,7 @@ def test_automations_reach_the_library_through_scripting() -> None:
     found = [each for file in python_files("automation") for each in imports_of(file)]
     assert found != []
     rings = {ring_of(each.module) for each in _ours(found)}
-    assert rings <= {"scripting", "core", "cm4storage"}
+    assert rings <= {"scripting", "node", "core", "cm4storage"}
     assert _texts(_foreign(found, frozenset({"cmind"}))) == []
 
 

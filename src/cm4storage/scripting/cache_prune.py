@@ -6,7 +6,6 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import UsageError
 from cm4storage.core.units import format_bytes, format_count
 from cm4storage.scripting.cache_actions import is_listed
 from cm4storage.scripting.cache_removal import InUseError, remove
@@ -21,7 +20,7 @@ from cm4storage.scripting.cache_selection import (
 )
 from cm4storage.scripting.console import Console
 from cm4storage.scripting.durations import format_age, parse_duration_s
-from cm4storage.scripting.request import is_on
+from cm4storage.scripting.request import is_on, refuse_unknown_options
 from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
@@ -29,14 +28,7 @@ if TYPE_CHECKING:
 
     from cm4storage.scripting.cache import CacheStore
 
-_WORDS = frozenset(
-    (
-        *("action", "automation", "artifact", "artifacts", "cmd", "out", "parsed_automation"),
-        *("parsed_artifact", "parsed_artifacts", "unparsed_cmd", "common", "ignore_inheritance"),
-        *("tags", "older_than", "unused", "all", "dry_run", "fake_run", "j", "json", "f", "force"),
-        *("quiet", "q", "v", "verbose", "s", "silent", "help", "h", "cm_debug", "save_to_json"),
-    )
-)
+_OPTIONS = ("older_than", "tags", "unused", "all", "dry_run", "fake_run")
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ def prune_entries(given: Mapping[str, Any], store: CacheStore) -> dict[str, Any]
     UsageError
         If an option is unknown, or no duration.
     """
-    _refuse_unknown(given)
+    refuse_unknown_options(given, _OPTIONS, "cm prune cache")
     is_dry = is_on(given, "dry_run", "fake_run")
     choices = [_chosen(given, each, store) for each in _candidates(given, store)]
     if not is_dry:
@@ -82,15 +74,6 @@ def prune_entries(given: Mapping[str, Any], store: CacheStore) -> dict[str, Any]
         "freed_bytes": sum(choice.size_bytes for choice in removed),
         "is_dry": is_dry,
     }
-
-
-def _refuse_unknown(given: Mapping[str, Any]) -> None:
-    unknown = sorted(set(given) - _WORDS)
-    if unknown:
-        raise UsageError(
-            f"cm prune cache has no option --{unknown[0]}",
-            advice="it has: --older_than=30d --tags=TAG,_VARIATION --unused --all --dry_run -j",
-        )
 
 
 def _candidates(given: Mapping[str, Any], store: CacheStore) -> list[Found]:
