@@ -120,6 +120,14 @@ def test_entries_are_found_by_cm_s_own_tags(cm: CM, recipes: Recipes, made: Path
     assert made.exists()
 
 
+def test_a_recipe_that_only_a_full_key_may_cache(cm: CM, recipes: Recipes) -> None:
+    # To engines whose key covers tags alone it says cache: false.
+    recipes.add("get-it", {**CACHED, "cache": False, "cache_by_inputs": True}, run=MAKE)
+    assert "miss: first run" in cm.script("get,it").stdout
+    assert "hit: " in cm.script("get,it").stdout
+    assert "miss: SIZE changed '1' -> '2'" in cm.script("get,it", "--size=2").stdout
+
+
 # rm
 
 
