@@ -1,4 +1,4 @@
-"""Environments of other engines, by variables that name their Python; ``nox -s mlcr`` makes that of mlcflow."""
+"""Environments of other engines, by variables that name their Python; see ``nox -s mlcr``."""
 
 from __future__ import annotations
 
