@@ -10,8 +10,8 @@ from cm4storage.core.units import format_bytes, format_count
 from cm4storage.scripting.cache_removal import InUseError, remove
 from cm4storage.scripting.cache_selection import (
     LEFTOVER_TAGS,
+    Coverage,
     Found,
-    dependents,
     everything,
     folder_size_bytes,
     is_narrowed,
@@ -49,7 +49,7 @@ def show_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, 
 
     What broken-off runs left is shown as incomplete.
     """
-    known, uses = list(everything(store)), EntryUses(store.locks)
+    coverage, uses = Coverage(everything(store)), EntryUses(store.locks)
     described = [
         {
             **each.as_json(),
@@ -57,7 +57,7 @@ def show_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, 
             "age_s": round(each.age_s),
             "key": {} if each.entry is None else dict(each.entry.parts.get("key", {})),
             "used_by_processes": list(uses.users(each.uid)),
-            "covered_by": [other.uid for other in dependents(each, known)],
+            "covered_by": coverage.above(each),
         }
         for each in selected(query_of(given), store)
     ]

@@ -10,8 +10,8 @@ from cm4storage.core.units import format_bytes, format_count
 from cm4storage.scripting.cache_actions import is_listed
 from cm4storage.scripting.cache_removal import InUseError, remove
 from cm4storage.scripting.cache_selection import (
+    Coverage,
     Found,
-    dependents,
     everything,
     folder_size_bytes,
     is_narrowed,
@@ -87,8 +87,8 @@ def _candidates(given: Mapping[str, Any], store: CacheStore) -> list[Found]:
         if each.age_s >= least_s and (has_criteria or not each.is_complete)
     ]
     if is_unused:
-        known = list(everything(store))
-        found = [each for each in found if not dependents(each, known)]
+        coverage = Coverage(everything(store))
+        found = [each for each in found if not coverage.above(each)]
     return found
 
 

@@ -7,12 +7,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.core.canonical import canonical_json
 from cm4storage.core.errors import UsageError
 from cm4storage.scripting.durations import age_s
 from cm4storage.scripting.query import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from cm4storage.scripting.cache import CacheStore, Entry, Leftover
@@ -123,24 +124,49 @@ def _of_leftover(leftover: Leftover) -> Found:
     )
 
 
-def dependents(each: Found, known: list[Found]) -> list[Found]:
-    """Return the entries whose key covers this one, directly or through recipes between them."""
-    if each.entry is None:
-        return []
-    own = each.entry
-    return [
-        other
-        for other in known
-        if other.entry is not None and other.uid != each.uid and _covers(other.entry, own)
-    ]
+class Coverage:
+    """Which entries' keys cover which, directly or through recipes between them."""
+
+    def __init__(self, known: Iterable[Found]) -> None:
+        self._above: dict[tuple[str, str], dict[str, Entry]] = {}
+        for each in known:
+            if each.entry is not None:
+                for mark in _marks_below(each.entry):
+                    self._above.setdefault(mark, {})[each.uid] = each.entry
+
+    def above(self, each: Found) -> list[str]:
+        """Return the uids of the entries whose key covers this one."""
+        if each.entry is None:
+            return []
+        own = each.entry
+        direct = self._above.get((own.recipe_alias, own.key), {})
+        alike = self._above.get(_mark(own.recipe_alias, _details(own)), {})
+        covering = {
+            **direct,
+            **{uid: other for uid, other in alike.items() if _holds(other, own)},
+        }
+        return sorted(uid for uid in covering if uid != each.uid)
 
 
-def _covers(above: Entry, below: Entry) -> bool:
-    direct = above.parts.get("key", {}).get("deps", ())
-    if [below.recipe_alias, below.key] in direct:
-        return True
-    inside, own = above.parts.get("details", {}), below.parts.get("details", {})
-    return bool(own) and all(inside.get(alias) == part for alias, part in own.items())
+def _marks_below(entry: Entry) -> Iterator[tuple[str, str]]:
+    """Yield what stands in a key for each recipe below: the key of a cached one, or its parts."""
+    for alias, key in entry.parts.get("key", {}).get("deps", ()):
+        yield alias, key
+    for alias in _details(entry):
+        yield _mark(alias, _details(entry))
+
+
+def _mark(alias: str, details: Mapping[str, Any]) -> tuple[str, str]:
+    return alias, canonical_json(details.get(alias, {}))
+
+
+def _details(entry: Entry) -> Mapping[str, Any]:
+    return dict(entry.parts.get("details", {}))
+
+
+def _holds(above: Entry, below: Entry) -> bool:
+    inside = _details(above)
+    return all(inside.get(alias) == part for alias, part in _details(below).items())
 
 
 def folder_size_bytes(folder: Path) -> int:
