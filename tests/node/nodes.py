@@ -14,6 +14,8 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[2]
 CM = str(Path(sys.executable).parent / "cm")
 PARTS = ("automation", "script", "src")
+LOOPBACK_ONLY = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "alone")
+"""What stands before a command that is to have no network but the loopback interface."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,15 @@ class Node:
         """Return what ``cm doctor cm4storage -j`` finds, by name."""
         found = json.loads(self.cm("doctor", "cm4storage", "-j", **extra).stdout)["checks"]
         return {check["name"]: check for check in found}
+
+
+def can_cut_the_network() -> bool:
+    """Tell whether commands can be run without a network here."""
+    try:
+        done = subprocess.run([*LOOPBACK_ONLY, "true"], check=False, capture_output=True)
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 def new_node(folder: Path) -> Node:

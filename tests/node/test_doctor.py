@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from nodes import CHECKOUT, new_node, write_rival
+from nodes import CHECKOUT, can_cut_the_network, new_node, write_rival
 
 if TYPE_CHECKING:
     from nodes import Node
 
 SHARED_MEMORY = Path("/dev/shm")
-
-
-def can_cut_the_network() -> bool:
-    try:
-        done = subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True)
-    except OSError:
-        return False
-    return done.returncode == 0
 
 
 def test_a_machine_on_which_all_is_well(node: Node) -> None:

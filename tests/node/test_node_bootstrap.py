@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from nodes import copy_repository, new_node
+from nodes import LOOPBACK_ONLY, can_cut_the_network, copy_repository, new_node
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,3 +131,14 @@ def test_a_mistyped_option_does_not_start_anything(node: Node) -> None:
     assert done.returncode == 2
     assert "has no option --fakerun" in done.stderr
     assert not list(node.folder.glob("cm/repos/local/cache/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_cut_the_network(), reason="the network cannot be cut off here")
+def test_embedded_server_works_with_the_network_cut_off(node: Node) -> None:
+    done = node.cm("bootstrap", "cm4storage", "--extras=s3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = node.cm("run", "script", "--tags=setup,storage,backend,_s3", before=LOOPBACK_ONLY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "(embedded server) works" in done.stdout + done.stderr
+    assert "hit: " in done.stdout

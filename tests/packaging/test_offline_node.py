@@ -48,3 +48,10 @@ def test_job_runs_with_the_network_cut_off(node: Environment, tmp_path: Path) ->
     assert "get-python-venv" in said
     assert "hit: " in said
     assert len(list(tmp_path.glob("work/results/training/unet3d/run/*/summary.json"))) == 1
+
+
+def test_doctor_of_an_installed_wheel(installed: Environment) -> None:
+    said = installed.run("cm", "doctor", "cm4storage")
+    repository = installed.site_packages / "cm4storage" / "repo"
+    assert f"cm4storage: {repository} (installed package)" in said
+    assert f"{repository}/automation/script\n" in said
