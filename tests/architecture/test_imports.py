@@ -67,8 +67,8 @@ def test_core_needs_the_standard_library_only() -> None:
         assert _texts(_foreign(imports_of(file))) == []
 
 
-def test_scripting_and_node_need_pyyaml_and_the_standard_library_only() -> None:
-    for file in python_files("src/cm4storage/scripting", "src/cm4storage/node"):
+def test_scripting_needs_pyyaml_and_the_standard_library_only() -> None:
+    for file in python_files("src/cm4storage/scripting"):
         assert _texts(_foreign(imports_of(file), frozenset({"yaml"}))) == []
 
 
@@ -89,6 +89,11 @@ def test_recipes_import_the_standard_library_only() -> None:
     found = [each for file in python_files("script") for each in imports_of(file)]
     assert found != []
     assert _texts(_ours(found) + _foreign(found)) == []
+
+
+def test_node_needs_the_standard_library_only() -> None:
+    for file in python_files("src/cm4storage/node"):
+        assert _texts(_foreign(imports_of(file))) == []
 
 
 def test_library_does_not_import_cmind() -> None:
