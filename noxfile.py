@@ -29,6 +29,18 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def mlcr(session: nox.Session) -> None:
+    """Run our recipes with mlcflow, which is installed in an environment of its own."""
+    session.install("--editable", ".[test]")
+    other = session.create_tmp() + "/mlcflow"
+    session.run("python", "-m", "venv", other)
+    python = f"{other}/bin/python"
+    session.run(python, "-m", "pip", "install", "--quiet", "mlcflow==1.3.8", external=True)
+    environment = {"CM4STORAGE_MLCFLOW_PYTHON": python}
+    session.run("pytest", "tests/portability/test_mlcflow.py", *session.posargs, env=environment)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build both packages into ``dist``, install the wheel and find its recipes with cm."""
     session.install("build")

@@ -319,6 +319,7 @@ def conflict(checkout: Path, cm_repos: Path, name: str, folder: Path | None) -> 
         f"cm would not run this checkout's {name!r} automation, but another one",
         runs=str(folder),
         not_this=str(own),
+        or_name_this_one="register it, and call: cm run cm4storage:script --tags=...",
         to_do=way_out(checkout, cm_repos, folder.parent.parent),
     )
 

@@ -25,13 +25,45 @@ class CAutomation(Automation):
         return border.answer(self.cmind, given, lambda _: {"list": action(given, store)})
 
     def search(self, i):
-        """List the folders of entries: cm find cache [--tags=TAG,_VARIATION]."""
+        """List the folders of entries.
+
+        cm find cache [--tags=TAG,_VARIATION] [-j]
+
+        --tags=tmp lists what broken-off runs left; --tags=script-artifact-UID the entries of
+        the recipe with that uid.
+        """
         return self._answer(i, cache_actions.find_entries)
 
     def show(self, i):
-        """Show entries with size, age and tags: cm show cache [--tags=TAG,_VARIATION]."""
+        """Show entries with size, age, tags, what their key covers, and who uses them.
+
+        cm show cache [UID|ALIAS] [--tags=TAG,_VARIATION] [-j]
+        """
         return self._answer(i, cache_actions.show_entries)
 
     def delete(self, i):
-        """Remove entries: cm rm cache --tags=TAG,_VARIATION, or a uid; asks unless -f."""
+        """Remove entries, but none that a run uses; asks unless -f.
+
+        cm rm cache --tags=TAG,_VARIATION [-f] [-j]
+        cm rm cache UID|ALIAS
+        cm rm cache --all
+        """
         return self._answer(i, cache_actions.remove_entries)
+
+    def prune(self, i):
+        """Remove old entries and what broken-off runs left; say what it freed.
+
+        cm prune cache                       what broken-off runs left, nothing else
+        cm prune cache --older_than=30d      entries made longer ago, too: s, m, h, d or w
+        cm prune cache --tags=TAG,_VARIATION entries with these tags
+        cm prune cache --unused              entries that are in the key of no other entry
+        cm prune cache --dry_run             only say what would go
+        cm prune cache --all                 every entry, data sets and server data included
+
+        Criteria narrow each other. An entry that a run uses stays. Data sets and server data
+        stay unless their uid or recipe is named, or with --all. -j prints JSON.
+        """
+        from cm4storage.scripting.cache_prune import prune_entries
+
+        store = border.surroundings(self.cmind).cache
+        return border.answer(self.cmind, i, lambda _: prune_entries(i, store))

@@ -20,15 +20,19 @@ def preprocess(i):
     extras = env.get("MLPERF_STORAGE_EXTRA_REQUIREMENTS", "").split()
     if not extras and Path(env.get("MLPERF_STORAGE_PYTHON", "")).is_file():
         return {"return": 0}  # this run has chosen one already, with whatever extras
+    _notice_foreign_engine(i.get("automation"))
     env["MLPERF_STORAGE_PYTHON"] = sys.executable
     requirements = [*env["MLPERF_STORAGE_REQUIREMENTS"].split(), *extras]
     missing = [requirement for requirement in requirements if not _is_met(requirement)]
     if missing:
         print(f"this Python lacks {', '.join(missing)}: using one in the CM cache")
+        base = f"{Path(sys.executable).resolve()} {sys.version}"
+        purpose = f"{base} {' '.join(requirements)}"
         env["MLPERF_STORAGE_NEEDS_VENV"] = "yes"
         env["MLPERF_STORAGE_VENV_BASE"] = sys.executable
-        env["MLPERF_STORAGE_VENV_BASE_VERSION"] = f"{Path(sys.executable).resolve()} {sys.version}"
+        env["MLPERF_STORAGE_VENV_BASE_VERSION"] = base
         env["MLPERF_STORAGE_VENV_REQUIREMENTS"] = " ".join(requirements)
+        env["MLPERF_STORAGE_VENV_PURPOSE"] = hashlib.sha256(purpose.encode()).hexdigest()[:12]
         env["MLPERF_STORAGE_VENV_LIBRARY"] = "" if source.is_dir() else str(package)
     return {"return": 0}
 
@@ -41,6 +45,18 @@ def postprocess(i):
         return {"return": 1, "error": f"the interpreter {python} has gone; {advice}"}
     i["env"]["MLPERF_STORAGE_PYTHON"] = python
     return {"return": 0}
+
+
+def _notice_foreign_engine(automation):
+    """Say so when another CM repository's automation runs the recipes in place of ours."""
+    is_ours = type(automation).__module__.partition(".")[0] in ("types", "cm4storage")
+    if not is_ours and hasattr(automation, "cmind"):
+        where = getattr(automation, "path", "") or "another repository"
+        print(
+            f"note: the script automation of {where} runs this recipe; its cache does not notice "
+            "changed inputs. To use cm4storage's own: cm run cm4storage:script --tags=...",
+            file=sys.stderr,
+        )
 
 
 def _digest(package):

@@ -12,6 +12,7 @@ def preprocess(i):
     for name, key in meta["input_mapping"].items():
         if env.get(key):
             command.append(f"--{name}={env[key]}")
-    cm = os.environ.get("MLPERF_STORAGE_CM_COMMAND", "cm")
+    engine = "mlc" if env.get("MLC_TMP_CURRENT_PATH") else "cm"
+    cm = os.environ.get("MLPERF_STORAGE_CM_COMMAND", engine)
     env["MLPERF_STORAGE_RERUN_COMMAND"] = f"{cm} {shlex.join(command)}"
     return {"return": 0}

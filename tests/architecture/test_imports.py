@@ -22,6 +22,7 @@ LOWER = frozenset({"workload", "storage", "formats", "ranks", "results"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "core": frozenset(),
     "scripting": frozenset({"core"}),
+    "node": frozenset({"core", "scripting"}),
     **{ring: LOWER | {"core"} for ring in LOWER},
     **{ring: UPPER | LOWER | {"core"} for ring in UPPER},
     "cli": UPPER | LOWER | {"core"},
@@ -94,7 +95,7 @@ def test_automations_reach_the_library_through_scripting() -> None:
     found = [each for file in python_files("automation") for each in imports_of(file)]
     assert found != []
     rings = {ring_of(each.module) for each in _ours(found)}
-    assert rings <= {"scripting", "core", "cm4storage"}
+    assert rings <= {"scripting", "node", "core", "cm4storage"}
     assert _texts(_foreign(found, frozenset({"cmind"}))) == []
 
 
@@ -102,6 +103,11 @@ def test_recipes_import_the_standard_library_only() -> None:
     found = [each for file in python_files("script") for each in imports_of(file)]
     assert found != []
     assert _texts(_ours(found) + _foreign(found)) == []
+
+
+def test_node_needs_the_standard_library_only() -> None:
+    for file in python_files("src/cm4storage/node"):
+        assert _texts(_foreign(imports_of(file))) == []
 
 
 def test_library_does_not_import_cmind() -> None:

@@ -134,6 +134,7 @@ def test_rival_registered_first_is_named(ready: Checkout, tmp_path: Path) -> Non
     assert f"  runs: {rival}/automation/script\n" in call.stderr
     assert f"  not this: {ready.automation}\n" in call.stderr
     assert "  to do: unset CM_REPOS" in call.stderr
+    assert "cm run cm4storage:script --tags=" in call.stderr
     assert ready.registered(cm_repos) == [str(rival)]
     follow_advice(ready, call.stderr, cm_repos)
     after = ready.call(*FIND, CM_REPOS=str(cm_repos))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STATE_FILE = "cm-cached-state.json"
 _DESCRIPTION_FILE = "_cm.json"
+_DATA_MARK = ".cm4storage-keeps-data"
 CACHE_AUTOMATION = ("cache", "541d6f712a6b464e")
 _STATE_FORMAT = 1
 _UID_LENGTH = 16
@@ -47,6 +48,11 @@ class Entry:
     made_in: str
     outputs_inside: tuple[str, ...] = ()
 
+    @property
+    def keeps_data(self) -> bool:
+        """Whether the entry holds a user's data: its key then covers no code."""
+        return "code" not in self.parts.get("key", {"code": {}})
+
 
 @dataclass(frozen=True)
 class Leftover:
@@ -55,6 +61,11 @@ class Leftover:
     uid: str
     folder: Path
     state: str
+
+    @property
+    def keeps_data(self) -> bool:
+        """Whether the folder was lent to a recipe that keeps a user's data in it."""
+        return (self.folder / _DATA_MARK).exists()
 
 
 class DamagedEntryError(Exception):
@@ -232,6 +243,7 @@ class CacheStore:
         folder = self.entry_folder(key)
         with self.faults_explained():
             folder.mkdir(parents=True, exist_ok=True)
+            (folder / _DATA_MARK).touch()  # tells what this is if we are killed on the way
             (folder / STATE_FILE).unlink(missing_ok=True)
         return folder
 

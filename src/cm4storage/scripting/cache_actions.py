@@ -1,48 +1,43 @@
-"""What ``cm show|find|rm cache`` do, without cmind."""
+"""What ``cm show|find|rm cache`` do, without cmind; for ``cm prune cache`` see `cache_prune`."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import UsageError, UserError
-from cm4storage.core.records import asdict, dataclass
-from cm4storage.core.units import format_bytes
+from cm4storage.core.errors import UsageError, UserError, is_secret_name
+from cm4storage.core.units import format_bytes, format_count
+from cm4storage.scripting.cache_removal import InUseError, remove
+from cm4storage.scripting.cache_selection import (
+    LEFTOVER_TAGS,
+    Coverage,
+    Found,
+    everything,
+    folder_size_bytes,
+    is_narrowed,
+    query_of,
+    selected,
+)
 from cm4storage.scripting.console import Console
-from cm4storage.scripting.query import Query
+from cm4storage.scripting.durations import format_age
 from cm4storage.scripting.request import is_on, wants_json
 from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from cm4storage.scripting.cache import CacheStore
 
-
-@dataclass(frozen=True)
-class Found:
-    """An entry, or what is left of one."""
-
-    uid: str
-    folder: Path
-    recipe_alias: str = ""
-    recipe_uid: str = ""
-    tags: tuple[str, ...] = ()
-    created: str = ""
-    state: str = "complete"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**asdict(self), "folder": str(self.folder), "tags": list(self.tags)}
+_SHOWN_VALUE_LENGTH = 40
+_SHOWN_USERS = 4
 
 
 def find_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, Any]]:
     """Return the entries with the tags or the uid asked for, and list their folders."""
-    found = [each for each in _selected(given, store) if each.state == "complete"]
-    if _is_listed(given):
+    query = query_of(given)
+    takes_leftovers = set(LEFTOVER_TAGS) <= set(query.tags)
+    found = [each for each in selected(query, store) if each.is_complete or takes_leftovers]
+    if is_listed(given):
         console = Console(sys.stdout)
         for each in found:
             console.line(str(each.folder))
@@ -50,22 +45,84 @@ def find_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, 
 
 
 def show_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, Any]]:
-    """Return what was asked for, and show each with its size, age and tags.
+    """Return what was asked for, and show each with size, age, tags, key and users.
 
     What broken-off runs left is shown as incomplete.
     """
-    sized = [(each, folder_size_bytes(each.folder)) for each in _selected(given, store)]
-    if _is_listed(given):
+    coverage, uses = Coverage(everything(store)), EntryUses(store.locks)
+    described = [
+        {
+            **each.as_json(),
+            "size_bytes": folder_size_bytes(each.folder),
+            "age_s": round(each.age_s),
+            "key": {} if each.entry is None else dict(each.entry.parts.get("key", {})),
+            "used_by_processes": list(uses.users(each.uid)),
+            "covered_by": coverage.above(each),
+        }
+        for each in selected(query_of(given), store)
+    ]
+    if is_listed(given):
         console = Console(sys.stdout)
-        for each, size_bytes in sized:
-            when = each.created or each.state
-            console.line(f"{each.uid}  {format_bytes(size_bytes):>10}  {when}  {each.recipe_alias}")
-            if each.tags:
-                console.line(f"    {','.join(each.tags)}")
-            console.line(f"    {each.folder}", style="dim")
-        if not sized:
+        for shown in described:
+            for line in _lines(shown):
+                console.line(line)
+        if not described:
             console.line(f"no entry in {store.folder}")
-    return [{**each.as_json(), "size_bytes": size_bytes} for each, size_bytes in sized]
+        elif len(described) > 1:
+            total_bytes = sum(int(shown["size_bytes"]) for shown in described)
+            console.line(f"{len(described)} in all, {format_bytes(total_bytes)}")
+    return described
+
+
+def _lines(shown: Mapping[str, Any]) -> Iterator[str]:
+    when = format_age(shown["age_s"])
+    state = when if shown["state"] == "complete" else f"{shown['state']}, {when}"
+    size = format_bytes(shown["size_bytes"])
+    yield f"{shown['uid']}  {size:>10}  {state}  {shown['recipe_alias']}".rstrip()
+    if shown["recipe_alias"]:
+        yield f"    tags  {','.join(shown['tags'])}"
+        yield f"    key   {_key_text(shown['key'])}"
+    users = _users_text(shown)
+    if users:
+        yield f"    used  {users}"
+    if shown["keeps_data"]:
+        yield "    data  kept until you remove them: prune leaves them unless named"
+    yield f"    {shown['folder']}"
+
+
+def _key_text(key: Mapping[str, Any]) -> str:
+    """Return in short what a key covers."""
+    variations = ",".join(f"_{name}" for name in key.get("variations", ()))
+    inputs = {**key.get("inputs", {}), **key.get("later_inputs", {})}
+    parts = [
+        f"variations {variations}" if variations else "",
+        f"version {key['version']}" if key.get("version") else "",
+        " ".join(_input_text(name, value) for name, value in inputs.items()),
+        f"code of {format_count(len(key['code']), 'file')}" if key.get("code") else "",
+        ", ".join(f"{alias} {digest[:8]}" for alias, digest in key.get("deps", ())),
+    ]
+    return "; ".join(part for part in parts if part) or "the recipe alone"
+
+
+def _input_text(name: str, value: Any) -> str:
+    if is_secret_name(name):
+        return f"{name}=***"
+    text = str(value["file"] if isinstance(value, dict) and "file" in value else value)
+    cut = text if len(text) <= _SHOWN_VALUE_LENGTH else f"{text[:_SHOWN_VALUE_LENGTH]}..."
+    return f"{name}={cut}"
+
+
+def _users_text(shown: Mapping[str, Any]) -> str:
+    processes = shown["used_by_processes"]
+    covering = shown["covered_by"]
+    parts = []
+    if processes:
+        noun = "process" if len(processes) == 1 else "processes"
+        parts.append(f"by {noun} {', '.join(map(str, processes))}")
+    if covering:
+        more = f" and {len(covering) - _SHOWN_USERS} more" if len(covering) > _SHOWN_USERS else ""
+        parts.append(f"in the key of {', '.join(covering[:_SHOWN_USERS])}{more}")
+    return "; ".join(parts)
 
 
 def remove_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, Any]]:
@@ -78,20 +135,20 @@ def remove_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str
     UserError
         If there is no such entry, or a run uses it; others are removed nevertheless.
     """
-    query = _query(given)
-    if not (query.tags or query.name or query.variations or is_on(given, "all")):
+    query = query_of(given)
+    if not (is_narrowed(query) or is_on(given, "all")):
         raise UsageError(
             "which entries?", advice="cm rm cache --tags=TAG,_VARIATION, or a uid, or --all"
         )
-    found = _selected(given, store)
+    found = selected(query, store)
     if not found:
         raise UserError(f"the cache has no entry for {query.text() or 'this'}")
     console = Console(sys.stderr if wants_json(given) else sys.stdout)
     removed, used = [], []
     for each in [each for each in found if _is_agreed(given, each, console)]:
         try:
-            _remove(each, store)
-        except _InUseError as error:
+            remove(each, store)
+        except InUseError as error:
             used.append(f"{each.folder} ({error})")
         else:
             removed.append(each)
@@ -104,80 +161,19 @@ def remove_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str
     return [each.as_json() for each in removed]
 
 
-class _InUseError(Exception):
-    """Somebody else holds an entry; the text says what for."""
-
-
-def _remove(each: Found, store: CacheStore) -> None:
-    def is_made() -> None:
-        raise _InUseError("a run is making it")
-
-    def is_used() -> None:
-        raise _InUseError("a run uses it")
-
-    with contextlib.closing(EntryUses(store.locks)) as uses, store.lock(each.uid, is_made):
-        with store.faults_explained():
-            uses.claim(each.uid, is_used)
-        store.remove(each.uid)
-
-
-def _is_listed(given: Mapping[str, Any]) -> bool:
+def is_listed(given: Mapping[str, Any]) -> bool:
+    """Tell whether a command wants lines for people."""
     return given.get("out") == "con" and not wants_json(given)
 
 
-def folder_size_bytes(folder: Path) -> int:
-    """Return the size of all files below `folder`."""
-    total_bytes = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total_bytes += os.lstat(os.path.join(root, name)).st_size  # noqa: PTH118 - faster
-            except OSError:
-                continue
-    return total_bytes
-
-
-def _query(given: Mapping[str, Any]) -> Query:
-    tags = given.get("tags", "")
-    if not isinstance(tags, (str, list)):
-        raise UsageError("--tags needs a value")
-    artifact = str(given.get("artifact") or "").strip()
-    return Query.parse(tags, "" if artifact == "*" else artifact)
-
-
-def _selected(given: Mapping[str, Any], store: CacheStore) -> list[Found]:
-    query = _query(given)
-    wanted = {*query.tags, *(f"_{name}" for name in query.variations)}
-    unwanted = {*query.without_tags, *(f"_{name}" for name in query.without_variations)}
-    return [
-        each
-        for each in _all(store)
-        if wanted <= set(each.tags)
-        and not unwanted & set(each.tags)
-        and (not query.name or query.name in (each.uid, each.recipe_alias, each.recipe_uid))
-    ]
-
-
-def _all(store: CacheStore) -> Iterator[Found]:
-    for entry in store.entries():
-        yield Found(
-            entry.uid,
-            entry.folder,
-            entry.recipe_alias,
-            entry.recipe_uid,
-            entry.tags,
-            entry.created,
-        )
-    for leftover in store.leftovers():
-        yield Found(leftover.uid, leftover.folder, state=leftover.state)
-
-
-def _is_agreed(given: Mapping[str, Any], entry: Found, console: Console) -> bool:
+def _is_agreed(given: Mapping[str, Any], each: Found, console: Console) -> bool:
     if is_on(given, "f", "force", "quiet", "q"):
         return True
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError("nobody can be asked here", advice="add -f to remove without asking")
-    console.line(f"{entry.uid}  {','.join(entry.tags) or entry.state}")
-    sys.stdout.write("remove this entry? (y/N) ")
-    sys.stdout.flush()
+    console.line(f"{each.uid}  {','.join(each.tags) or each.state}")
+    console.line("remove this entry? (y/N)")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+__all__ = ["find_entries", "is_listed", "remove_entries", "show_entries"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cm4storage.scripting.catalog import RecipeCatalog
     from cm4storage.scripting.prepare import Prepared
 
+_PATIENCE_S = 1.0
 Outputs = tuple[dict[str, Any], dict[str, Any]]
 
 
@@ -114,12 +115,22 @@ class KeyedRuns:
         if self._session.options.is_dry:
             self._runner.say(prepared, f"would run, {reason}")
             return self._run_dry(prepared, key)
+        return self._make(prepared, key, rebuilds=rebuilds)
+
+    def _make(self, prepared: Prepared, key: Key, *, rebuilds: bool) -> Outcome:
         with self._locked(prepared, key) as waited:
             # While we waited, another run may have made exactly this entry.
-            entry, reason = self._look_up(key, prepared, rebuilds=rebuilds and not waited)
+            renews = rebuilds and not waited
+            entry, reason = self._look_up(key, prepared, rebuilds=renews)
             if entry is not None:
                 return self._hit(prepared, key, entry)
-            return self._build(prepared, key, reason)
+            is_ours = self._claim(prepared, key, waits=renews)
+            if is_ours or prepared.recipe.keeps_across_versions:  # which removes nothing
+                return self._build(prepared, key, reason)
+        self._runner.say(
+            prepared, "run, not cached: the entry was damaged, and another run uses it"
+        )
+        return self._run_uncached(prepared, key)
 
     @contextlib.contextmanager
     def _locked(self, prepared: Prepared, key: Key) -> Iterator[list[bool]]:
@@ -171,32 +182,34 @@ class KeyedRuns:
 
     def _build(self, prepared: Prepared, key: Key, reason: str) -> Outcome:
         self._runner.say(prepared, reason)
-        keeps = prepared.recipe.keeps_across_versions
-        with (
-            self._claimed(prepared, key),
-            self._cache.building(key.digest, keeps_contents=keeps) as folder,
-        ):
-            outputs = self._runner.run_phases(prepared, folder)
-            self._commit(prepared, key, folder, outputs)
+        keeps, uid = prepared.recipe.keeps_across_versions, self._cache.uid_of(key.digest)
+        try:
+            with self._cache.building(key.digest, keeps_contents=keeps) as folder:
+                outputs = self._runner.run_phases(prepared, folder)
+                self._commit(prepared, key, folder, outputs)
+        except BaseException:
+            self._uses.release(uid)
+            raise
+        self._uses.share(uid)
         alias = prepared.recipe.alias
         return Outcome(alias, *outputs, Identity(alias, key.digest, key.details))
 
-    @contextlib.contextmanager
-    def _claimed(self, prepared: Prepared, key: Key) -> Iterator[None]:
-        """Have the entry for ourselves while it is made; use it like others from then on."""
+    def _claim(self, prepared: Prepared, key: Key, *, waits: bool) -> bool:
+        """Have the entry for ourselves, to make it; False if another run uses what is there.
+
+        Only a renewal waits for that run: of two runs that use an entry each and find the other's
+        damaged, both would wait for ever.
+        """
         uid = self._cache.uid_of(key.digest)
 
         def say_waiting() -> None:
             self._runner.say(prepared, "waiting: another run uses the entry")
 
         with self._session.guard.interruptible(), self._cache.faults_explained():
+            if not waits:
+                return self._uses.try_claim(uid, _PATIENCE_S)
             self._uses.claim(uid, say_waiting)
-        try:
-            yield
-        except BaseException:
-            self._uses.release(uid)
-            raise
-        self._uses.share(uid)
+        return True
 
     def _commit(self, prepared: Prepared, key: Key, folder: Path, outputs: Outputs) -> None:
         volatile = tuple(self._session.volatile)

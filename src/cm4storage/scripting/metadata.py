@@ -356,7 +356,7 @@ def parse_recipe(folder: str | os.PathLike[str], repository: str) -> Recipe:
         invalid_variation_combinations=_combinations(part, "invalid_variation_combinations"),
         local_env_keys=part.texts("local_env_keys"),
         volatile_env_keys=part.texts("volatile_env_keys"),
-        is_cached=part.flag("cache"),
+        is_cached=part.flag("cache") or part.flag("cache_by_inputs"),
         runs_once=part.flag("run_once"),
         keeps_across_versions=part.flag("keep_across_versions"),
     )

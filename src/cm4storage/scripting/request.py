@@ -111,6 +111,21 @@ def wants_json(given: Mapping[str, Any]) -> bool:
     return is_on(given, "j", "json") or given.get("out") == "json"
 
 
+def refuse_unknown_options(given: Mapping[str, Any], known: tuple[str, ...], command: str) -> None:
+    """Refuse what a command other than run does not know: a typo must not change its meaning.
+
+    Raises
+    ------
+    UsageError
+        Names the first unknown option, and those that there are.
+    """
+    general = ("tags", "quiet", "q", "v", "verbose", "s", "silent", "j", "json", "help", "h")
+    unknown = sorted(set(given) - {*_CMIND_KEYS, *general, "f", "force", *known})
+    if unknown:
+        listed = " ".join(f"--{name}" for name in known)
+        raise UsageError(f"{command} has no option --{unknown[0]}", advice=f"it has: {listed} -j")
+
+
 def _options(given: Mapping[str, Any]) -> Options:
     for name in _FLAGS:
         if isinstance(given.get(name), (dict, list)):

@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+_LOCKS = Path("/proc/locks")
+_TURN_S = 0.02
 
 
 class EntryUses:
@@ -47,6 +51,28 @@ class EntryUses:
             self.release(uid)  # a file system without locks
         return True
 
+    def try_claim(self, uid: str, patience_s: float) -> bool:
+        """Have an entry for ourselves; False if a run still uses it after `patience_s` seconds.
+
+        A run that only looks at an entry holds its lock for a moment, too; hence the patience.
+
+        Raises
+        ------
+        OSError
+            If the file system does not let us.
+        """
+        end_s = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(self._open(uid), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end_s:
+                    self.release(uid)
+                    return False
+                time.sleep(_TURN_S)
+            else:
+                return True
+
     def claim(self, uid: str, on_wait: Callable[[], None]) -> None:
         """Have an entry for ourselves.
 
@@ -78,6 +104,18 @@ class EntryUses:
         for uid in list(self._held):
             self.release(uid)
 
+    def users(self, uid: str) -> tuple[int, ...]:
+        """Return the processes that hold the lock of an entry, where the kernel tells."""
+        try:
+            status = (self._folder / f"{uid}.use").stat()
+        except OSError:
+            return ()
+        # The device is left out: file systems in layers show another one there than to stat.
+        inode = f":{status.st_ino}"
+        lines = [line.split() for line in _lines_of(_LOCKS)]
+        held = [x for x in lines if len(x) > 5 and x[1] == "FLOCK" and x[5].endswith(inode)]
+        return tuple(sorted({int(x[4]) for x in held if int(x[4]) > 0}))
+
     def _open(self, uid: str) -> int:
         if uid not in self._held:
             with contextlib.suppress(FileExistsError):
@@ -85,3 +123,10 @@ class EntryUses:
             path = self._folder / f"{uid}.use"
             self._held[uid] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return self._held[uid]
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
