@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SCHEMA_FILE = Path(__file__).with_name("recipe.schema.json")
 _UNKNOWN = "additionalProperties"
 _SHOWN_LENGTH = 60
+_MOST_LISTED = 20
 
 
 @functools.cache
@@ -57,9 +58,15 @@ def _unknown_keys(source: Source, error: Any) -> Iterator[Finding]:
         if name not in known:
             place = (*error.absolute_path, name)
             near = nearest(str(name), known)
-            advice = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
+            advice = f"did you mean {near}?" if near else _listed(known)
             what = f"{shown_place(place)}: there is no such key"
             yield Finding(source.file, source.line(*place), "unknown-key", what, advice)
+
+
+def _listed(known: list[str]) -> str:
+    if len(known) > _MOST_LISTED:
+        return f"{SCHEMA_FILE} lists those that there are"
+    return f"known here: {', '.join(known)}"
 
 
 def _rule(error: Any) -> str:
