@@ -65,7 +65,7 @@ def surroundings(cmind: Any) -> actions.Surroundings:
         if folder == _REPOSITORY:
             home = repository.alias
     local = (Path(cmind.repos.full_path_to_repos) / cmind.cfg["local_repo_name"]).resolve()
-    return actions.Surroundings(repositories, home, local)
+    return actions.Surroundings(repositories, home, local, cmind)
 
 
 def answer(

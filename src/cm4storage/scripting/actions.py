@@ -41,11 +41,14 @@ class Surroundings:
         The alias of the repository that holds the automation.
     local_folder : Path
         CM's local repository: the cache and the index of recipes live there.
+    cm : object
+        cmind's access object, for recipes that call other automations; None without cmind.
     """
 
     repositories: Sequence[Repository]
     home: str
     local_folder: Path
+    cm: Any = None
 
     @property
     def cache(self) -> CacheStore:
@@ -97,6 +100,7 @@ def run_script(
             SignalGuard() as guard,
             open_session(console, options, _caller_folder(), guard) as session,
         ):
+            session.cm = surroundings.cm
             engine = Engine(surroundings.catalog(console), cache, uses, session)
             return _run(request, surroundings, session, engine)
     except StorageBenchmarkError as error:

@@ -18,6 +18,7 @@ from cm4storage.scripting.environment import (
 )
 from cm4storage.scripting.inputs import map_inputs, specs_by_variable
 from cm4storage.scripting.metadata import (
+    ConditionalEnv,
     Dependency,
     InputSpec,
     Layer,
@@ -28,6 +29,7 @@ from cm4storage.scripting.metadata import (
 )
 from cm4storage.scripting.query import Query
 from cm4storage.scripting.request import Versions
+from cm4storage.scripting.toolbox.versions import VersionLimits
 from cm4storage.scripting.variations import resolve_variations
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Call:
     chain: tuple[str, ...] = ()
     repository: str = ""
     put_out: frozenset[str] = frozenset()
+    new_env_keys: tuple[str, ...] = ()
 
     @property
     def is_top(self) -> bool:
@@ -117,8 +120,11 @@ def prepare(recipe: Recipe, call: Call, caller_folder: Path) -> Prepared:
     mapped = map_inputs(recipe, mapping, taken, caller_folder)
     const = {**call.const, **mapped.env}
     env, state = copy.deepcopy(dict(call.env)), copy.deepcopy(dict(call.state))
+    conditional: list[ConditionalEnv] = []
     for layer in layers:
+        conditional += layer.conditional_env
         _apply(layer, env, state, const)
+        _apply_conditional(conditional, env, state)
     _set_versions(env, version, call.versions)
     substitute(env)
     return Prepared(
@@ -135,7 +141,8 @@ def prepare(recipe: Recipe, call: Call, caller_folder: Path) -> Prepared:
         specs=specs_by_variable(recipe, mapping),
         mapping=mapping,
         defaults={key: value for layer in layers for key, value in layer.default_env.items()},
-        new_env_keys=tuple(key for layer in layers for key in layer.new_env_keys),
+        new_env_keys=call.new_env_keys
+        or tuple(key for layer in layers for key in layer.new_env_keys),
         new_state_keys=tuple(key for layer in layers for key in layer.new_state_keys),
         script_name=next((x.script_name for x in reversed(layers) if x.script_name), "run"),
         incoming=copy.deepcopy(env),
@@ -155,14 +162,25 @@ def dependency_call(prepared: Prepared, dependency: Dependency) -> Call:
     own = copy.deepcopy(dict(dependency.env))
     substitute(own, prepared.env)
     merge(env, own)
+    recursive = prepared.add_deps_recursive
+    if dependency.add_deps_recursive:
+        recursive = copy.deepcopy(dict(recursive))
+        _merge_updates(recursive, dependency.add_deps_recursive)
     return Call(
         query=_dependency_query(prepared, dependency, own),
         env=env,
         state=prepared.state,
         const={name: prepared.env.get(name, value) for name, value in prepared.const.items()},
         inputs=prepared.inputs,
-        add_deps_recursive=prepared.add_deps_recursive,
-        versions=Versions(dependency.version, dependency.version_min, dependency.version_max),
+        add_deps=dependency.add_deps,
+        add_deps_recursive=recursive,
+        versions=Versions(
+            dependency.version,
+            dependency.version_min,
+            dependency.version_max,
+            dependency.version_max_usable,
+        ),
+        new_env_keys=dependency.force_new_env_keys,
         chain=prepared.chain,
         repository=prepared.recipe.repository,
         put_out=prepared.put_out,
@@ -204,6 +222,16 @@ def _apply(layer: Layer, env: dict[str, Any], state: dict[str, Any], const: dict
     merge(state, copy.deepcopy(dict(layer.state)))
 
 
+def _apply_conditional(
+    conditional: Iterable[ConditionalEnv], env: dict[str, Any], state: dict[str, Any]
+) -> None:
+    """Add what ``update_meta_if_env`` of the layers so far brings in this environment."""
+    for each in conditional:
+        if takes_part(each.conditions, env):
+            merge(env, copy.deepcopy(dict(each.env)))
+            merge(state, copy.deepcopy(dict(each.state)))
+
+
 def _declared(recipe: Recipe, layers: Iterable[Layer]) -> frozenset[str] | None:
     """Return the variables that stand in the key; None where the recipe declares no inputs.
 
@@ -230,7 +258,11 @@ def _version(recipe: Recipe, call: Call, variation_layers: Iterable[Layer]) -> s
     if asked:
         return asked
     layers = [recipe.layer, *variation_layers]
-    return next((x.default_version for x in reversed(layers) if x.default_version), "")
+    default = next((x.default_version for x in reversed(layers) if x.default_version), "")
+    limits, given = VersionLimits.of(call.env), call.versions
+    limits = VersionLimits("", given.least or limits.least, given.most or limits.most)
+    most_usable = given.most_usable or str(call.env.get("CM_VERSION_MAX_USABLE", ""))
+    return limits.nearest(default, most_usable) if default else ""
 
 
 def _version_layer(recipe: Recipe, version: str) -> list[Layer]:
@@ -244,6 +276,7 @@ def _set_versions(env: dict[str, Any], version: str, versions: Versions) -> None
         ("CM_VERSION", version),
         ("CM_VERSION_MIN", versions.least),
         ("CM_VERSION_MAX", versions.most),
+        ("CM_VERSION_MAX_USABLE", versions.most_usable),
     ):
         if value:
             env[key] = value
@@ -318,6 +351,7 @@ def _updated(
             version=update.version or dependency.version,
             version_min=update.version_min or dependency.version_min,
             version_max=update.version_max or dependency.version_max,
+            version_max_usable=update.version_max_usable or dependency.version_max_usable,
         )
     return dependency
 

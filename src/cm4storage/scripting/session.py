@@ -65,6 +65,7 @@ class Session:
     memo: dict[str, Outcome] = field(default_factory=dict)
     building: set[str] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
+    cm: Any = None
     _lifeline: Lifeline | None = None
     _folders: int = 0
 
