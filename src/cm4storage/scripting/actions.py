@@ -18,7 +18,7 @@ from cm4storage.scripting.environment import host_environment
 from cm4storage.scripting.help import USAGE, recipe_help
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query
-from cm4storage.scripting.request import Request, parse_request, wants_json
+from cm4storage.scripting.request import Options, Request, parse_request, wants_json
 from cm4storage.scripting.session import Session, open_session
 from cm4storage.scripting.signals import SignalGuard
 from cm4storage.scripting.uses import EntryUses
@@ -101,7 +101,9 @@ def run_script(
             open_session(console, options, _caller_folder(), guard) as session,
         ):
             session.cm = surroundings.cm
-            engine = Engine(surroundings.catalog(console), cache, uses, session)
+            catalog = surroundings.catalog(console)
+            catalog.takes_first = options.is_quiet
+            engine = Engine(catalog, cache, uses, session)
             return _run(request, surroundings, session, engine)
     except StorageBenchmarkError as error:
         _hide_secrets(error, console)
@@ -183,7 +185,7 @@ def _run(
     outcome = engine.run(
         Call(
             query=request.query,
-            env={**host_environment(), **request.env},
+            env={**host_environment(), **_flags_as_env(request.options), **request.env},
             state=request.state,
             const=request.const,
             inputs=request.inputs,
@@ -201,6 +203,11 @@ def _run(
         "new_state": dict(outcome.new_state),
         "recipes": [asdict(step) for step in session.steps],
     }
+
+
+def _flags_as_env(options: Options) -> dict[str, str]:
+    """Return the flags that recipes look at."""
+    return {"CM_QUIET": "yes"} if options.is_quiet else {}
 
 
 def _print_deps(session: Session) -> None:

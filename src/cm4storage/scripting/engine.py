@@ -12,14 +12,12 @@ from cm4storage.core.errors import StorageBenchmarkError, UserError, is_secret_n
 from cm4storage.scripting.cache import CacheStore, DamagedEntryError, Entry, new_entry, texts_in
 from cm4storage.scripting.conditions import takes_part
 from cm4storage.scripting.environment import (
-    LOCAL_ENV_KEYS,
     exported_text,
     is_unresolved,
     matches_any,
     merge,
     selected,
     substitute,
-    without,
 )
 from cm4storage.scripting.inputs import (
     check_variables,
@@ -40,6 +38,8 @@ from cm4storage.scripting.prepare import (
 from cm4storage.scripting.reach import known_inputs, own_names, reach_of, specs_of_variables
 from cm4storage.scripting.rerun import recipe_tags, rerun_command
 from cm4storage.scripting.session import Outcome, Session, Step
+from cm4storage.scripting.toolbox.habits import announce, cache_tags, is_dynamic
+from cm4storage.scripting.toolbox.stage import LATER_PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,6 +136,8 @@ class Engine:
         for dependency in prepared.dependencies[phase]:
             if not dependency.tags or not takes_part(dependency.conditions, prepared.env):
                 continue
+            if dependency.skip_if_fake_run and self._session.options.is_dry:
+                continue
             try:
                 call = dependency_call(prepared, dependency)
             except UserError:
@@ -162,17 +164,18 @@ class Engine:
             later = later_of(self._catalog, prepared, session.fingerprints)
             key = key_of(prepared, identities, session.fingerprints, later)
         skips_cache = prepared.call.is_top and session.options.skips_cache
-        remembers = (recipe.is_cached and not skips_cache) or recipe.runs_once
+        remembers = (prepared.is_cached and not skips_cache) or recipe.runs_once
         if remembers and key.memo in session.memo:
             self._say(prepared, "reused: it ran before in this call")
             return session.memo[key.memo]
-        if recipe.is_cached and not skips_cache:
+        if prepared.is_cached and not skips_cache:
             outcome = self._run_cached(prepared, key)
         else:
-            self._say(prepared, "run: --skip_cache" if recipe.is_cached else self._verb())
+            self._say(prepared, "run: --skip_cache" if prepared.is_cached else self._verb())
             outcome = self._run_uncached(prepared, key)
         if remembers:
             session.memo[key.memo] = outcome
+        announce(session, recipe, outcome.new_env)
         return outcome
 
     def _verb(self) -> str:
@@ -255,8 +258,26 @@ class Engine:
             "variations and inputs" if prepared.recipe.keeps_across_versions else "code and inputs"
         )
         self._say(prepared, f"hit: {entry.uid} of {entry.created}, the same in {same}")
+        if is_dynamic(prepared):
+            return self._run_dynamic(prepared, key, entry)
         identity = Identity(prepared.recipe.alias, key.digest, key.details)
         return Outcome(entry.new_env, entry.new_state, identity)
+
+    def _run_dynamic(self, prepared: Prepared, key: Key, entry: Entry) -> Outcome:
+        """Run the dependencies that run on a hit, too; what they put out is newer than the entry.
+
+        Those before run.sh come first, and do not change what the entry holds.
+        """
+        for phase in LATER_PHASES:
+            listed = prepared.dependencies[phase]
+            prepared.dependencies[phase] = [dep for dep in listed if dep.dynamic]
+        self._run_dependencies(prepared, "prehook_deps")
+        merge(prepared.env, copy.deepcopy(dict(entry.new_env)))
+        merge(prepared.state, copy.deepcopy(dict(entry.new_state)))
+        for phase in ("posthook_deps", "post_deps"):
+            self._run_dependencies(prepared, phase)
+        outputs = self._outputs(prepared)
+        return Outcome(*outputs, identity_of(prepared, key, outputs, self._session.fingerprints))
 
     def _build(self, prepared: Prepared, key: Key, reason: str) -> Outcome:
         self._say(prepared, reason)
@@ -267,7 +288,10 @@ class Engine:
         ):
             outputs = self._run_phases(prepared, folder)
             self._commit(prepared, key, folder, outputs)
-        return Outcome(*outputs, Identity(prepared.recipe.alias, key.digest, key.details))
+        identity = Identity(prepared.recipe.alias, key.digest, key.details)
+        if is_dynamic(prepared):  # as on a hit
+            identity = identity_of(prepared, key, outputs, self._session.fingerprints)
+        return Outcome(*outputs, identity)
 
     @contextlib.contextmanager
     def _claimed(self, prepared: Prepared, key: Key) -> Iterator[None]:
@@ -293,7 +317,7 @@ class Engine:
             folder,
             key=key.digest,
             recipe=(prepared.recipe.alias, prepared.recipe.uid),
-            tags=(*prepared.tags(), f"script-artifact-{prepared.recipe.uid}"),
+            tags=(*cache_tags(prepared), f"script-artifact-{prepared.recipe.uid}"),
             parts=stored_parts(key),
             outputs=(new_env, outputs[1]),
         )
@@ -324,8 +348,11 @@ class Engine:
             self._run_dependencies(prepared, phase)
 
         run_phases(self._session, prepared, folder, run_dependencies)
+        return self._outputs(prepared)
+
+    def _outputs(self, prepared: Prepared) -> _Outputs:
         env = {k: v for k, v in prepared.env.items() if not is_unresolved(v)}
-        new_env = without(selected(env, prepared.new_env_keys), LOCAL_ENV_KEYS)
+        new_env = selected(env, prepared.new_env_keys)
         self._session.console.hide(
             exported_text(value) for name, value in new_env.items() if is_secret_name(name)
         )

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import digest
 from cm4storage.core.errors import UserError, redact_url
-from cm4storage.scripting.environment import HOST_KEYS, LOCAL_ENV_KEYS, exported_text, matches_any
+from cm4storage.scripting.environment import (
+    FLAG_KEYS,
+    HOST_KEYS,
+    LOCAL_ENV_KEYS,
+    exported_text,
+    matches_any,
+)
 from cm4storage.scripting.inputs import is_secret
 
 if TYPE_CHECKING:
@@ -128,7 +134,7 @@ class Fingerprints:
 
     def counts(self, name: str) -> bool:
         """Tell whether a variable of this name can be part of a key."""
-        return not matches_any(name, (*self.volatile, *HOST_KEYS, *LOCAL_ENV_KEYS))
+        return not matches_any(name, (*self.volatile, *HOST_KEYS, *LOCAL_ENV_KEYS, *FLAG_KEYS))
 
 
 def key_of(
@@ -147,6 +153,11 @@ def key_of(
         "inputs": inputs,
         "version": {name: v for name, v in prepared.env.items() if name.startswith("CM_VERSION")},
     }
+    asked = {
+        "new_env_keys": list(prepared.call.new_env_keys),
+        "extra_cache_tags": list(prepared.extra_cache_tags),
+    }
+    own |= {name: value for name, value in asked.items() if value}
     below, below_secrets = _later_inputs(prepared, later, fingerprints)
     secrets |= below_secrets
     if below:

@@ -17,6 +17,7 @@ from cm4storage.scripting.toolbox.habits import (
     clean,
     give_state,
     map_keys,
+    note_answer,
     pip_version,
     prefixed,
     run_instead,
@@ -71,6 +72,7 @@ def run_phases(
     stage = Stage(session, prepared, folder, hooks, _starter(session, folder))
     with _failing(prepared, "preprocess"), session.guard.interruptible():
         answer = call_hook(stage, "preprocess")
+    note_answer(prepared, answer)
     # What customize.py made of a mapped input is what counts from here on.
     prepared.const = {k: prepared.env.get(k, v) for k, v in prepared.const.items()}
     if answer.get("skip"):
@@ -81,7 +83,7 @@ def run_phases(
         _run_script(stage)
     run_dependencies("posthook_deps")
     with _failing(prepared, "postprocess"), session.guard.interruptible():
-        call_hook(stage, "postprocess")
+        note_answer(prepared, call_hook(stage, "postprocess"))
     with _failing(prepared, "version"):
         check_version(prepared)
     run_dependencies("post_deps")

@@ -55,6 +55,8 @@ class Call:
     repository: str = ""
     put_out: frozenset[str] = frozenset()
     new_env_keys: tuple[str, ...] = ()
+    extra_cache_tags: tuple[str, ...] = ()
+    forces_cache: bool = False
 
     @property
     def is_top(self) -> bool:
@@ -86,6 +88,23 @@ class Prepared:
     incoming: Mapping[str, Any] = field(default_factory=dict)
     put_out: frozenset[str] = frozenset()
     known_inputs: frozenset[str] = frozenset()
+    detected_tags: tuple[str, ...] = ()
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the result goes into the cache, as the metadata or the call says."""
+        can_be = self.call.forces_cache and self.recipe.raw.get("can_force_cache")
+        return self.recipe.is_cached or bool(can_be)
+
+    @property
+    def extra_cache_tags(self) -> tuple[str, ...]:
+        """The tags that the call and the environment ask the entry to have."""
+        env = self.call.env
+        given = str(self.env.get("CM_EXTRA_CACHE_TAGS", "")).split(",")
+        name = str(self.env.get("CM_NAME", "")).strip().lower()
+        filled = [fill(tag, env) for tag in (*given, *self.call.extra_cache_tags)]
+        found = [tag.strip() for tag in filled if tag.strip()] + ([f"name-{name}"] if name else [])
+        return tuple(dict.fromkeys(found))
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -164,8 +183,9 @@ def dependency_call(prepared: Prepared, dependency: Dependency) -> Call:
     merge(env, own)
     recursive = prepared.add_deps_recursive
     if dependency.add_deps_recursive:
-        recursive = copy.deepcopy(dict(recursive))
-        _merge_updates(recursive, dependency.add_deps_recursive)
+        own_and_given = copy.deepcopy(dict(recursive))
+        _merge_updates(own_and_given, dependency.add_deps_recursive)
+        recursive = own_and_given
     return Call(
         query=_dependency_query(prepared, dependency, own),
         env=env,
@@ -181,6 +201,8 @@ def dependency_call(prepared: Prepared, dependency: Dependency) -> Call:
             dependency.version_max_usable,
         ),
         new_env_keys=dependency.force_new_env_keys,
+        extra_cache_tags=tuple(fill(tag, prepared.env) for tag in dependency.extra_cache_tags),
+        forces_cache=dependency.force_cache,
         chain=prepared.chain,
         repository=prepared.recipe.repository,
         put_out=prepared.put_out,

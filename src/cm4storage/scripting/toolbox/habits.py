@@ -16,6 +16,7 @@ from cm4storage.scripting.toolbox.versions import VersionLimits
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cm4storage.scripting.metadata import Recipe
     from cm4storage.scripting.prepare import Prepared
     from cm4storage.scripting.session import Session
     from cm4storage.scripting.toolbox.stage import Stage
@@ -131,3 +132,31 @@ def run_instead(stage: Stage, script: Any, run_dependencies: Callable[[str], obj
 def is_dynamic(prepared: Prepared) -> bool:
     """Tell whether a dependency that runs after the look-up has to run on a hit, too."""
     return any(dep.dynamic for phase in LATER_PHASES for dep in prepared.dependencies[phase])
+
+
+def cache_tags(prepared: Prepared) -> tuple[str, ...]:
+    """Return the tags of an entry: CM's own, and those that say what was found."""
+    found = [*prepared.tags(), *prepared.extra_cache_tags, *prepared.detected_tags]
+    version = prepared.env.get("CM_DETECTED_VERSION") or prepared.env.get("CM_VERSION")
+    if version and not any(tag.startswith("version-") for tag in found):
+        found.append(f"version-{version}")
+    for rule in prepared.recipe.raw.get("extra_cache_tags_from_env") or ():
+        values = str(prepared.env.get(rule["env"], "")).split(",")
+        found += [f"deps-{rule.get('prefix', '')}{value}" for value in values if value.strip()]
+    return tuple(dict.fromkeys(found))
+
+
+def note_answer(prepared: Prepared, answer: Mapping[str, Any]) -> None:
+    """Take over what a hook says about the entry's tags and version."""
+    tags = [str(tag) for tag in answer.get("add_extra_cache_tags") or ()]
+    if answer.get("version"):
+        tags.insert(0, f"version-{answer['version']}")
+    prepared.detected_tags = tuple(dict.fromkeys((*prepared.detected_tags, *tags)))
+
+
+def announce(session: Session, recipe: Recipe, new_env: Mapping[str, Any]) -> None:
+    """Show the outputs that the metadata names in ``print_env_at_the_end``."""
+    shown = recipe.raw.get("print_env_at_the_end") or {}
+    for name, text in shown.items() if isinstance(shown, dict) else ():
+        if name in new_env:
+            session.console.line(f"{text}: {new_env[name]}")
