@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 from engines import CHECKOUT, ORACLE_VARIABLE, Engine, Result, oracle_python
-from feature import Feature
 from features_choice import CHOICE
 from features_flow import FLOW
+from real_recipes import REAL
 
 FEATURES = (*CHOICE, *FLOW)
+
+_ran: list[str] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _ran:
+        terminalreporter.section("recipes run by both engines")
+        for line in _ran:
+            terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,9 +64,17 @@ def results(engines: list[Engine]) -> dict[str, list[tuple[Result, Result]]]:
     """Return for each feature what the engines made of its steps: ours first."""
     steps = [step for feature in FEATURES for step in feature.steps]
     pairs = iter(list(zip(*(engine.run(steps) for engine in engines), strict=True)))
+    for feature in FEATURES:
+        _ran.append(f"{', '.join(feature.recipes)}: {len(feature.steps)} calls ({feature.name})")
     return {feature.name: [next(pairs) for _ in feature.steps] for feature in FEATURES}
 
 
-def feature_id(feature: Feature) -> str:
-    """Return the name of a feature in a test's name."""
-    return feature.name
+@pytest.fixture(scope="session")
+def real_results(engines: list[Engine]) -> dict[str, tuple[Result, Result]]:
+    """Return what the engines made of the recipes that cmx4mlops carries: ours first."""
+    steps = [real.step for real in REAL]
+    pairs = zip(*(engine.run(steps) for engine in engines), strict=True)
+    found = dict(zip((real.name for real in REAL), pairs, strict=True))
+    for name, (ours, original) in found.items():
+        _ran.append(f"{name}: exit code {ours.status} (the original: {original.status})")
+    return found

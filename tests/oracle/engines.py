@@ -47,16 +47,18 @@ class Engine:
     python: str
     home: Path
     automation: str
+    steps_run: int = 0
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of its processes: nothing of the host but the search path."""
         return {
-            "PATH": os.environ["ORACLE_HOST_PATH"] if "ORACLE_HOST_PATH" in os.environ else _path(),
+            "PATH": _path(),
             "HOME": str(self.home),
             "CM_REPOS": str(self.home / "cm"),
             "TMPDIR": str(self.home / "tmp"),
             "LC_ALL": "C.UTF-8",
+            "PIP_REQUIRE_VIRTUALENV": "1",  # no recipe may change the host's Python
         }
 
     def register(self, folder: Path) -> None:
@@ -69,7 +71,7 @@ class Engine:
 
     def run(self, steps: Iterable[Mapping[str, Any]]) -> list[Result]:
         """Run steps one after another, each in a folder of its own."""
-        listed = [self._step(number, step) for number, step in enumerate(steps)]
+        listed = [self._step(step) for step in steps]
         asked, answered = self.home / "steps.json", self.home / "results.json"
         asked.write_text(json.dumps(listed), encoding="utf-8")
         with (self.home / "output.txt").open("w", encoding="utf-8") as output:
@@ -86,8 +88,9 @@ class Engine:
         found = json.loads(answered.read_text(encoding="utf-8"))
         return [self._result(each, step) for each, step in zip(found, listed, strict=True)]
 
-    def _step(self, number: int, step: Mapping[str, Any]) -> dict[str, Any]:
-        folder = self.home / "caller" / f"{number:03d}"
+    def _step(self, step: Mapping[str, Any]) -> dict[str, Any]:
+        self.steps_run += 1
+        folder = self.home / "caller" / f"{self.steps_run:03d}"
         folder.mkdir(parents=True)
         given = {"automation": self.automation, "quiet": True, **step}
         return {"input": given, "folder": str(folder), "log": str(folder.with_suffix(".log"))}

@@ -281,7 +281,7 @@ FLOW = (
                     env['X_TEMPORARY'] = r['env_tmp']['X_EXTRA']
                 """,
                 scripts={
-                    "extra": 'echo "X_EXTRA=$X_MINE" > tmp-run-env.out; echo extra >> "$ORACLE_LOG"',
+                    "extra": 'echo "X_EXTRA=$X_MINE" > tmp-run-env.out',
                     "other": 'echo other >> "$ORACLE_LOG"',
                     "named": 'echo named >> "$ORACLE_LOG"',
                 },

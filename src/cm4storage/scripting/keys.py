@@ -134,7 +134,11 @@ class Fingerprints:
 
     def counts(self, name: str) -> bool:
         """Tell whether a variable of this name can be part of a key."""
-        return not matches_any(name, (*self.volatile, *HOST_KEYS, *LOCAL_ENV_KEYS, *FLAG_KEYS))
+        return self.counts_as_output(name) and not matches_any(name, LOCAL_ENV_KEYS)
+
+    def counts_as_output(self, name: str) -> bool:
+        """Tell it of a variable that a recipe puts out: one named like a local one, too."""
+        return not matches_any(name, (*self.volatile, *HOST_KEYS, *FLAG_KEYS))
 
 
 def key_of(
@@ -191,7 +195,8 @@ def identity_of(
     counted = {
         name: fingerprints.value(value, prepared.specs.get(name))
         for name, value in new_env.items()
-        if fingerprints.counts(name) and not _is_hidden(name, value, prepared.specs.get(name))
+        if fingerprints.counts_as_output(name)
+        and not _is_hidden(name, value, prepared.specs.get(name))
     }
     alias = prepared.recipe.alias
     try:
