@@ -16,6 +16,8 @@ from pathlib import Path
 
 def main() -> None:
     """Run the steps and write their results."""
+    import cmind  # noqa: F401 - once, before the steps' processes branch off
+
     steps = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     results = [_run(step) for step in steps]
     Path(sys.argv[2]).write_text(json.dumps(results), encoding="utf-8")
@@ -42,7 +44,8 @@ def _child(step: dict, result: Path) -> None:
         found = cmind.access({"action": "run", "out": "con", **step["input"]})
     except BaseException:  # noqa: BLE001 - the original lets recipes' exceptions through
         found = {"return": 98, "error": traceback.format_exc()}
-    kept = {key: found[key] for key in ("return", "error", "new_env", "new_state") if key in found}
+    keys = ("return", "error", "new_env", "new_state", "deps")
+    kept = {key: found[key] for key in keys if key in found}
     result.write_text(json.dumps(kept, default=str), encoding="utf-8")
     sys.stdout.flush()
     os._exit(0)

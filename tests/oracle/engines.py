@@ -72,6 +72,14 @@ class Engine:
     def run(self, steps: Iterable[Mapping[str, Any]]) -> list[Result]:
         """Run steps one after another, each in a folder of its own."""
         listed = [self._step(step) for step in steps]
+        found = self._driven(listed)
+        return [self._result(each, step) for each, step in zip(found, listed, strict=True)]
+
+    def run_raw(self, steps: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Run steps and return what the engine returned."""
+        return self._driven([self._step(step) for step in steps])
+
+    def _driven(self, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         asked, answered = self.home / "steps.json", self.home / "results.json"
         asked.write_text(json.dumps(listed), encoding="utf-8")
         with (self.home / "output.txt").open("w", encoding="utf-8") as output:
@@ -85,8 +93,7 @@ class Engine:
                 check=True,
                 timeout=600,
             )
-        found = json.loads(answered.read_text(encoding="utf-8"))
-        return [self._result(each, step) for each, step in zip(found, listed, strict=True)]
+        return list(json.loads(answered.read_text(encoding="utf-8")))
 
     def _step(self, step: Mapping[str, Any]) -> dict[str, Any]:
         self.steps_run += 1

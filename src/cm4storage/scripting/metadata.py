@@ -261,9 +261,10 @@ class _Part:
         return {name: inner.mapping(name) for name in inner.raw}
 
     def joined_mappings(self, *keys: str) -> Mapping[str, Mapping[str, Any]]:
-        """Return the mappings under keys that mean the same."""
-        found = [self.mappings(key) for key in keys if self.raw.get(key)]
-        return {name: item for each in found for name, item in each.items()} if found else NOTHING
+        """Return the mappings under keys that mean the same; what is none names no dependency."""
+        found = [self.mapping(key) for key in keys if self.raw.get(key)]
+        pairs = [pair for each in found for pair in each.items() if isinstance(pair[1], dict)]
+        return dict(pairs) if pairs else NOTHING
 
     def parts(self, key: str) -> list[_Part]:
         """Return a list of mappings as parts."""
@@ -440,7 +441,8 @@ def _variations(part: _Part) -> Mapping[str, Variation]:
             name=name,
             raw=raw,
             group=inner.text("group"),
-            is_group_default=inner.flag("default"),
+            # Whatever is written there: some recipes have a comma behind their true.
+            is_group_default=inner.text("default").lower() not in ("", "no", "false", "off"),
             default_variations={
                 group: str(choice).removeprefix("_")
                 for group, choice in inner.mapping("default_variations").items()
