@@ -90,10 +90,10 @@ def _asked(prepared: Prepared) -> Iterator[tuple[str, ...]]:
                 continue
             if dependency.skip_if_fake_run and "CM_TMP_FAKE_RUN" in prepared.env:
                 continue
+            yield _sorted_tags(dependency_call(prepared, dependency).query.text())
             for name, value in list(prepared.env.items()):
                 if matches_any(name, prepared.local_keys) or is_unresolved(value):
                     del prepared.env[name]
-            yield _sorted_tags(dependency_call(prepared, dependency).query.text())
 
 
 def _sorted_tags(tags: str) -> tuple[str, ...]:
