@@ -412,7 +412,16 @@ FLOW = (
         "what hooks are given",
         {
             "given": Traced(
-                {"variations": {"v": {}}, "new_env_keys": ["X_*"], "customize": {"own": 1}},
+                {
+                    "variations": {
+                        "v": {"base": ["b"]},
+                        "b": {},
+                        "d": {"group": "g", "default": True},
+                        "e": {"group": "h", "default": True},
+                    },
+                    "new_env_keys": ["X_*"],
+                    "customize": {"own": 1},
+                },
                 preprocess="""
                     env['X_KEYS'] = ','.join(sorted(set(i) - {'const'}))
                     env['X_META'] = i['meta']['alias'] + i['artifact'].meta['alias']
@@ -423,11 +432,15 @@ FLOW = (
                     env['X_HERE'] = str(os.getcwd() == env.get('CM_TMP_CURRENT_PATH'))
                     env['X_RUN'] = os.path.basename(i['run_script_input']['path'])
                     env['X_QUIET'] = env.get('CM_QUIET', '')
+                    env['X_STATE'] = str(i['run_script_input']['run_state']['script_id'])
                 """,
             )
         },
-        (ask("given,_v"),),
-        {"env": "a recipe without cache runs in a folder of its own, not in the caller's"},
+        (ask("given,_v,-_d"),),
+        {
+            "env": "a recipe without cache runs in a folder of its own, not in the caller's; "
+            "variation_tags are all variations that are on, not only those named in the call"
+        },
         (0,),
     ),
 )

@@ -115,7 +115,7 @@ class Stage:
             "found_script_tags": list(recipe.tags),
             "variation_tags_string": ",".join(f"_{name}" for name in prepared.variations),
             "script_name": "",
-            "run_state": {"script_id": f"{recipe.alias},{recipe.uid}", "deps": []},
+            "run_state": self._run_state(),
             "self": self.automation,
         }
 
@@ -136,6 +136,21 @@ class Stage:
             "run_script_input": self.run_script_input,
             "recursion_spaces": self.run_script_input["recursion_spaces"],
             "customize": recipe.raw.get("customize", {}),
+        }
+
+    def _asked_variations(self) -> list[str]:
+        """Return the variations that the call names, as CM gives them: without the defaults."""
+        query = self.prepared.call.query
+        return [*query.variations, *(f"-{name}" for name in query.without_variations)]
+
+    def _run_state(self) -> dict[str, Any]:
+        recipe = self.prepared.recipe
+        return {
+            "script_id": f"{recipe.alias},{recipe.uid}",
+            "script_tags": list(self.prepared.call.query.tags),
+            "script_variation_tags": self._asked_variations(),
+            "script_repo_alias": recipe.repository,
+            "deps": [],
         }
 
     def _input(self) -> dict[str, Any]:
