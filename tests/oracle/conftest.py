@@ -29,6 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.oracle)
+            item.add_marker(pytest.mark.timeout(1200))  # the first test of a kind runs all calls
             if not oracle_python():
                 item.add_marker(missing)
 

@@ -19,6 +19,7 @@ DRIVE = Path(__file__).with_name("drive.py")
 ORACLE_VARIABLE = "CM4STORAGE_ORACLE_PYTHON"
 """Names the Python of the environment that holds cmx4mlops."""
 
+_LONGEST_S = 1200.0
 _UID = re.compile(r"\b[0-9a-f]{16}\b")
 _RUN_FOLDER = re.compile(r"<home>/tmp/cm-run-[^/]+/\d+-[^/:]+")
 
@@ -91,7 +92,7 @@ class Engine:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 check=True,
-                timeout=600,
+                timeout=_LONGEST_S,
             )
         return list(json.loads(answered.read_text(encoding="utf-8")))
 
