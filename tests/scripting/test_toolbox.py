@@ -195,6 +195,28 @@ def test_dependencies_that_have_yet_to_run_can_be_changed(
     assert library.env("get,it") == {"A": "a", "B": "x", "V": "7"}
 
 
+def test_a_result_is_not_cached_if_a_hook_chose_other_recipes(
+    recipes: Recipes, library: Library
+) -> None:
+    recipes.add("late-one", {"tags": ["late"], "variations": {"a": {}}})
+    recipes.add("late-two", {"tags": ["late", "two"]})
+    for alias, tags in (("get-same", "_a"), ("get-other", "two")):
+        recipes.add(
+            alias,
+            {"cache": True, "post_deps": [{"tags": "late", "names": ["it"]}]},
+            hooks=f"""
+                def preprocess(i):
+                    i["automation"].update_deps({{"deps": i["meta"]["post_deps"],
+                        "update_deps": {{"it": {{"tags": {tags!r}}}}}}})
+            """,
+        )
+    library.run("get,same", quiet=True)
+    assert len(library.entries()) == 1
+    library.run("get,other", quiet=True)
+    assert "not cached: a hook changed which recipes run in post_deps" in library.said()
+    assert len(library.entries()) == 1
+
+
 def test_a_recipe_can_have_another_run_in_its_place(recipes: Recipes, library: Library) -> None:
     recipes.add("other-one", {"env": {"A": "other"}, "new_env_keys": ["A"]})
     recipes.add(

@@ -321,7 +321,7 @@ class Engine:
             parts=stored_parts(key),
             outputs=(new_env, outputs[1]),
         )
-        obstacle = self._obstacle(entry)
+        obstacle = prepared.doubt or self._obstacle(entry)
         if obstacle:
             self._say(prepared, f"not cached: {obstacle}")
         else:

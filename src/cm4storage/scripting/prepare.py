@@ -89,6 +89,7 @@ class Prepared:
     put_out: frozenset[str] = frozenset()
     known_inputs: frozenset[str] = frozenset()
     detected_tags: tuple[str, ...] = ()
+    doubt: str = ""
 
     @property
     def is_cached(self) -> bool:

@@ -173,7 +173,11 @@ class Stage:
         """Take over what a hook has changed about the dependencies that have yet to run."""
         for phase in LATER_PHASES:
             listed = self.meta.get(phase) or []
-            if listed != self._given_out.get(phase, []):
+            given = self._given_out.get(phase, [])
+            if listed != given:
+                if _recipes_meant(listed) != _recipes_meant(given):
+                    # Their code is not in the key, which was made before.
+                    self.prepared.doubt = f"a hook changed which recipes run in {phase}"
                 self._given_out[phase] = copy.deepcopy(listed)
                 self.prepared.dependencies[phase] = [
                     parse_dependency(self.prepared.recipe, f"{phase}[{number}]", each)
@@ -209,6 +213,12 @@ class Stage:
             return {"return": 0}
         answer = function({**self.hook_input(), "env": env, "state": state})
         return answer if isinstance(answer, dict) else {"return": 0}
+
+
+def _recipes_meant(dependencies: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the tags that select recipes: those that are no variations."""
+    split = [str(each.get("tags", "")).split(",") for each in dependencies]
+    return [[tag for tag in tags if tag.strip()[:1] not in ("_", "-")] for tags in split]
 
 
 @dataclass(frozen=True)
