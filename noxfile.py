@@ -51,3 +51,17 @@ def wheel(session: nox.Session) -> None:
     session.install("cmind")
     repositories = session.create_tmp()
     session.run("cm", "find", "script", env={"CM_REPOS": f"{repositories}/cm"})
+
+
+@nox.session
+def oracle(session: nox.Session) -> None:
+    """Run the same recipes under this engine and under the original one; compare the results."""
+    session.install("--editable", ".[test]")
+    original = session.create_tmp() + "/original"
+    session.run("python", "-m", "venv", original)
+    python = f"{original}/bin/python"
+    session.run(
+        python, "-m", "pip", "install", "--quiet", "cmx4mlops==1.0.1", "cmind==4.2.0", external=True
+    )
+    environment = {"CM4STORAGE_ORACLE_PYTHON": python}
+    session.run("pytest", "tests/oracle", *session.posargs, env=environment)

@@ -72,7 +72,7 @@ def surroundings(cmind: Any) -> actions.Surroundings:
         if folder == _REPOSITORY:
             home = repository.alias
     local = os.path.realpath(f"{cmind.repos.full_path_to_repos}/{cmind.cfg['local_repo_name']}")
-    return actions.Surroundings(repositories, home, local)
+    return actions.Surroundings(repositories, home, local, cmind)
 
 
 def answer(

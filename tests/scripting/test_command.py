@@ -70,7 +70,7 @@ def test_a_second_run_comes_from_the_cache_and_says_so(cm: CM) -> None:
     assert "hit: " in second.stdout
     assert "job on 1 bytes: hello" in second.stdout
     third = cm.script("run,job", "--size=5", "--adr.data.tags=_big")
-    assert "miss: variations changed _small -> _large; SIZE changed '1' -> '5'" in third.stdout
+    assert "miss: variations changed _small -> _big,_large; SIZE changed '1' -> '5'" in third.stdout
     assert "job on 5 bytes" in third.stdout
 
 

@@ -19,7 +19,7 @@ from recipe_books import Recipes
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.records import replace
 from cm4storage.scripting.actions import Repository
-from cm4storage.scripting.phases import parse_env_file
+from cm4storage.scripting.toolbox.stage import parse_env_file
 
 if TYPE_CHECKING:
     import subprocess

@@ -18,7 +18,7 @@ from cm4storage.scripting.index import Repository, Summary
 from cm4storage.scripting.metadata import as_path
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query
-from cm4storage.scripting.request import Request, parse_request, wants_json
+from cm4storage.scripting.request import Options, Request, parse_request, wants_json
 from cm4storage.scripting.session import Session, open_session
 from cm4storage.scripting.signals import SignalGuard
 
@@ -43,11 +43,14 @@ class Surroundings:
         The alias of the repository that holds the automation.
     local_place : str
         CM's local repository: the cache and the index of recipes live there.
+    cm : object
+        cmind's access object, for recipes that call other automations; None without cmind.
     """
 
     repositories: Sequence[Repository]
     home: str
     local_place: str | os.PathLike[str]
+    cm: Any = None
 
     @property
     def local_folder(self) -> Path:
@@ -113,9 +116,10 @@ def run_script(
             SignalGuard() as guard,
             open_session(console, options, _caller_folder(), guard) as session,
             contextlib.closing(
-                Engine(surroundings.catalog(console), surroundings.cache_folder, session)
+                Engine(_catalog(surroundings, session), surroundings.cache_folder, session)
             ) as engine,
         ):
+            session.cm = surroundings.cm
             return _run(request, surroundings, session, engine)
     except StorageBenchmarkError as error:
         _hide_secrets(error, console)
@@ -197,7 +201,7 @@ def _run(
     outcome = engine.run(
         Call(
             query=request.query,
-            env={**host_environment(), **request.env},
+            env={**host_environment(), **_flags_as_env(request.options), **request.env},
             state=request.state,
             const=request.const,
             inputs=request.inputs,
@@ -222,6 +226,17 @@ def _run(
             for step in steps
         ]
     return result
+
+
+def _catalog(surroundings: Surroundings, session: Session) -> RecipeCatalog:
+    catalog = surroundings.catalog(session.console)
+    catalog.takes_first = session.options.is_quiet
+    return catalog
+
+
+def _flags_as_env(options: Options) -> dict[str, str]:
+    """Return the flags that recipes look at."""
+    return {"CM_QUIET": "yes"} if options.is_quiet else {}
 
 
 def _print_deps(session: Session) -> None:

@@ -35,6 +35,7 @@ class RecipeCatalog:
     def __init__(
         self, repositories: Sequence[Repository], index_file: str, warn: Callable[[str], None]
     ) -> None:
+        self.takes_first = False
         self._index = RecipeIndex(repositories, index_file, warn)
         self._recipes: dict[str, Recipe] = {}
         self._found: dict[tuple[Query, str, bool], Summary] = {}
@@ -67,6 +68,9 @@ class RecipeCatalog:
         variations asked for, the one whose tags are exactly those asked for. The repository comes
         first for a dependency, which is written with its neighbours in mind, and last for a user.
 
+        With `takes_first` (``--quiet``) the first of several is taken: the one of the smallest
+        ``sort``, then by the folder's name.
+
         Raises
         ------
         UserError
@@ -95,9 +99,15 @@ class RecipeCatalog:
         exact = [r for r in found if r.tags == frozenset(query.tags)]
         for preferred in (near, able, exact) if is_dependency else (able, exact, near):
             found = [r for r in found if r in preferred] or found
+        if len(found) > 1 and self.takes_first:
+            return min(found, key=self._rank)
         if len(found) > 1:
             raise _ambiguous(query, found)
         return found[0]
+
+    def _rank(self, recipe: Summary) -> tuple[int, str]:
+        """Return what orders recipes between which nobody decides: the metadata's own number."""
+        return int(self.load(recipe).raw.get("sort") or 0), recipe.place
 
     def _not_found(self, query: Query) -> UserError:
         if query.name:
@@ -139,5 +149,6 @@ def recipe_line(recipe: Summary) -> str:
 def _ambiguous(query: Query, found: Sequence[Summary]) -> UserError:
     return UserError(
         f"{len(found)} recipes have these tags: {','.join(query.tags)}",
-        advice="add a tag that only the wanted one has:\n" + "\n".join(map(recipe_line, found)),
+        advice="add a tag that only the wanted one has (or --quiet to take the first):\n"
+        + "\n".join(map(recipe_line, found)),
     )

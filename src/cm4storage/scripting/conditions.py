@@ -48,7 +48,13 @@ def _all_match(rules: Mapping[str, tuple[str, ...]], env: Mapping[str, Any]) -> 
 
 
 def _any_matches(rules: Mapping[str, tuple[str, ...]], env: Mapping[str, Any]) -> bool:
-    return any(name in env and _matches(values, env, name) for name, values in rules.items())
+    return any(_matches_set(values, env, name) for name, values in rules.items())
+
+
+def _matches_set(values: tuple[str, ...], env: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a variable that is set matches; an empty value stands for all that are false."""
+    stated = tuple(value or "no" for value in values)
+    return name in env and _matches(stated, env, name)
 
 
 def _matches(values: tuple[str, ...], env: Mapping[str, Any], name: str) -> bool:

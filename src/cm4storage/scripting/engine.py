@@ -10,13 +10,11 @@ from cm4storage.core.errors import StorageBenchmarkError, UserError, is_secret_n
 from cm4storage.core.records import replace
 from cm4storage.scripting.conditions import takes_part
 from cm4storage.scripting.environment import (
-    LOCAL_ENV_KEYS,
     exported_text,
     is_unresolved,
     merge,
     selected,
     substitute,
-    without,
 )
 from cm4storage.scripting.inputs import (
     check_variables,
@@ -24,8 +22,7 @@ from cm4storage.scripting.inputs import (
     refuse_unknown,
     refuse_unknown_names,
 )
-from cm4storage.scripting.metadata import as_path
-from cm4storage.scripting.phases import run_phases
+from cm4storage.scripting.metadata import LATER_PHASES, as_path
 from cm4storage.scripting.prepare import (
     Call,
     Prepared,
@@ -142,6 +139,8 @@ class Engine:
         for dependency in prepared.dependencies[phase]:
             if not dependency.tags or not takes_part(dependency.conditions, prepared.env):
                 continue
+            if dependency.skip_if_fake_run and self._session.options.is_dry:
+                continue
             try:
                 call = dependency_call(prepared, dependency)
             except UserError:
@@ -165,9 +164,15 @@ class Engine:
 
     def _finish(self, prepared: Prepared, identities: list[Identity]) -> Outcome:
         if prepared.is_keyed:
-            return self._keyed_runs().run(prepared, identities)
-        self.say(prepared, self._session.options.verb)
-        return self.run_uncached(prepared)
+            outcome = self._keyed_runs().run(prepared, identities)
+        else:
+            self.say(prepared, self._session.options.verb)
+            outcome = self.run_uncached(prepared)
+        if prepared.recipe.raw.get("print_env_at_the_end"):
+            from cm4storage.scripting.toolbox.habits import announce
+
+            announce(self._session, prepared.recipe, outcome.new_env)
+        return outcome
 
     def _keyed_runs(self) -> KeyedRuns:
         if self._keyed is None:
@@ -181,21 +186,33 @@ class Engine:
         """Run a recipe in a temporary folder; in a dry run only what it depends on."""
         alias = prepared.recipe.alias
         if self._session.options.is_dry:
-            for phase in ("prehook_deps", "posthook_deps", "post_deps"):
-                self._run_dependencies(prepared, phase)
+            self.run_dependencies(prepared, *LATER_PHASES)
             return Outcome(alias, {}, {})
-        folder = self._session.new_folder(alias) if prepared.recipe.has_code else None
+        folder = self._session.new_folder(alias) if prepared.has_code else None
         return Outcome(alias, *self.run_phases(prepared, folder))
 
     def run_phases(self, prepared: Prepared, folder: Path | None) -> Outputs:
         """Run a recipe's own phases in `folder`; return what it puts out."""
+        if folder is None:
+            self.run_dependencies(prepared, *LATER_PHASES)
+        else:
+            from cm4storage.scripting.phases import run_phases  # many recipes have no code
 
-        def run_dependencies(phase: str) -> None:
+            def run_dependencies(phase: str) -> None:
+                self._run_dependencies(prepared, phase)
+
+            run_phases(self._session, prepared, folder, run_dependencies)
+        return self.outputs(prepared)
+
+    def run_dependencies(self, prepared: Prepared, *phases: str) -> None:
+        """Run the dependencies of some phases."""
+        for phase in phases:
             self._run_dependencies(prepared, phase)
 
-        run_phases(self._session, prepared, folder, run_dependencies)
+    def outputs(self, prepared: Prepared) -> Outputs:
+        """Return what a recipe hands to the one that asked for it."""
         env = {k: v for k, v in prepared.env.items() if not is_unresolved(v)}
-        new_env = without(selected(env, prepared.new_env_keys), LOCAL_ENV_KEYS)
+        new_env = selected(env, prepared.new_env_keys)
         self._session.console.hide(
             exported_text(value) for name, value in new_env.items() if is_secret_name(name)
         )

@@ -31,6 +31,9 @@ LOCAL_ENV_KEYS = (
 )
 """What belongs to one recipe and reaches neither its dependencies nor its parent."""
 
+FLAG_KEYS = ("CM_QUIET",)
+"""Flags as recipes see them; they change what is shown or asked, and no result."""
+
 HOST_KEYS = (
     "GH_TOKEN",
     "ftp_proxy",

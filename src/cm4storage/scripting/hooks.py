@@ -9,33 +9,20 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import ExitCode
+from cm4storage.core.errors import ExitCode, StorageBenchmarkError
 from cm4storage.scripting.failures import Interrupted, RecipeFailure
 from cm4storage.scripting.metadata import file_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from cm4storage.scripting.metadata import Recipe
-    from cm4storage.scripting.prepare import Prepared
+    from cm4storage.scripting.toolbox.stage import Stage
 
 CUSTOMIZE_FILE = "customize.py"
-
-OS_INFO = {
-    "platform": "linux" if sys.platform.startswith("linux") else sys.platform,
-    "bat_ext": ".sh",
-    "set_env": 'export ${key}="${value}"',
-    "env_separator": ":",
-    "env_var": "${env_var}",
-    "bat_rem": "# ${rem}",
-    "run_local_bat": "bash ${bat_file}",
-    "run_bat": ". ${bat_file}",
-    "start_script": ["#!/bin/bash", ""],
-    "env": {},
-}
 
 _modules: dict[tuple[str, tuple[int, ...]], ModuleType] = {}
 _YOUNG_S = 3.0
@@ -52,7 +39,7 @@ def load_hooks(recipe: Recipe) -> ModuleType | None:
     return _modules[stamp]
 
 
-def call_hook(hooks: ModuleType, name: str, prepared: Prepared, folder: Path) -> dict[str, Any]:
+def call_hook(stage: Stage, name: str) -> dict[str, Any]:
     """Call ``preprocess`` or ``postprocess``; an absent hook returns nothing.
 
     Raises
@@ -60,11 +47,11 @@ def call_hook(hooks: ModuleType, name: str, prepared: Prepared, folder: Path) ->
     RecipeFailure
         If the hook raises, ends the process, or returns an error.
     """
-    hook = getattr(hooks, name, None)
+    hook = getattr(stage.hooks, name, None)
     if hook is None:
         return {}
-    with _inside(folder), _explained(prepared.recipe, name):
-        answer = hook(_hook_input(prepared, folder))
+    with _inside(stage.folder), _explained(stage.prepared.recipe, name):
+        answer = hook(stage.hook_input())
     if not isinstance(answer, dict):
         answer = {"return": 0} if answer is None else {"return": 1, "error": repr(answer)}
     status = answer.get("return", 0)
@@ -72,36 +59,8 @@ def call_hook(hooks: ModuleType, name: str, prepared: Prepared, folder: Path) ->
         text = str(answer.get("error", "")).strip() or "no reason given"
         code = status if isinstance(status, int) and 0 < status < 256 else 1
         raise RecipeFailure(text, status=code, meaning=f"returned by {name} in {CUSTOMIZE_FILE}")
+    stage.take_changes()
     return answer
-
-
-def _hook_input(prepared: Prepared, folder: Path) -> dict[str, Any]:
-    recipe = prepared.recipe
-    spaces = "  " * len(prepared.call.chain)
-    return {
-        "env": prepared.env,
-        "state": prepared.state,
-        "const": prepared.const,
-        "meta": dict(recipe.raw),
-        "input": dict(prepared.call.inputs),
-        "automation": SimpleNamespace(os_info=OS_INFO, path=str(recipe.folder)),
-        "artifact": SimpleNamespace(path=str(recipe.folder), meta=dict(recipe.raw)),
-        "os_info": dict(OS_INFO),
-        "script_tags": list(recipe.tags),
-        "variation_tags": list(prepared.variations),
-        "run_script_input": {
-            "path": str(recipe.folder),
-            "work_path": str(folder),
-            "env": prepared.env,
-            "state": prepared.state,
-            "meta": dict(recipe.raw),
-            "os_info": dict(OS_INFO),
-            "script_name": prepared.script_name,
-            "recursion_spaces": spaces,
-        },
-        "recursion_spaces": spaces,
-        "customize": recipe.raw.get("customize", {}),
-    }
 
 
 def _load(recipe: Recipe, path: Path) -> ModuleType:
@@ -141,7 +100,7 @@ def _inside(folder: Path) -> Iterator[None]:
 def _explained(recipe: Recipe, phase: str) -> Iterator[None]:
     try:
         yield
-    except (Interrupted, KeyboardInterrupt, RecipeFailure):
+    except (Interrupted, KeyboardInterrupt, StorageBenchmarkError):
         raise
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1

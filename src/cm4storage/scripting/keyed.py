@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import UserError, is_secret_name
 from cm4storage.core.records import replace
 from cm4storage.scripting.cache import CacheStore, DamagedEntryError, Entry, new_entry, texts_in
-from cm4storage.scripting.environment import matches_any
+from cm4storage.scripting.environment import matches_any, merge
 from cm4storage.scripting.keys import Fingerprints, Identity, Key, identity_of, key_of, stored_parts
 from cm4storage.scripting.later import later_of
+from cm4storage.scripting.metadata import LATER_PHASES
 from cm4storage.scripting.session import Outcome, Session
 from cm4storage.scripting.uses import EntryUses
 
@@ -37,6 +39,12 @@ class Runner(Protocol):
 
     def run_phases(self, prepared: Prepared, folder: Path | None) -> Outputs:
         """Run a recipe's own phases in `folder`."""
+
+    def run_dependencies(self, prepared: Prepared, *phases: str) -> None:
+        """Run the dependencies of some phases."""
+
+    def outputs(self, prepared: Prepared) -> Outputs:
+        """Return what a recipe hands to the one that asked for it."""
 
 
 class KeyedRuns:
@@ -71,15 +79,15 @@ class KeyedRuns:
             later = later_of(self._catalog, prepared, self._fingerprints)
             key = key_of(prepared, identities, self._fingerprints, later)
         skips_cache = prepared.call.is_top and session.options.skips_cache
-        remembers = (recipe.is_cached and not skips_cache) or recipe.runs_once
+        remembers = (prepared.is_cached and not skips_cache) or recipe.runs_once
         if remembers and key.memo in self._memo:
             self._runner.say(prepared, "reused: it ran before in this call")
             return self._memo[key.memo]
-        if recipe.is_cached and not skips_cache:
+        if prepared.is_cached and not skips_cache:
             outcome = self._run_cached(prepared, key)
         else:
             self._runner.say(
-                prepared, "run: --skip_cache" if recipe.is_cached else session.options.verb
+                prepared, "run: --skip_cache" if prepared.is_cached else session.options.verb
             )
             outcome = self._run_uncached(prepared, key)
         if remembers:
@@ -177,8 +185,29 @@ class KeyedRuns:
             "variations and inputs" if prepared.recipe.keeps_across_versions else "code and inputs"
         )
         self._runner.say(prepared, f"hit: {entry.uid} of {entry.created}, the same in {same}")
+        if prepared.is_dynamic:
+            return self._run_dynamic(prepared, key, entry)
         identity = Identity(prepared.recipe.alias, key.digest, key.details)
         return Outcome(prepared.recipe.alias, entry.new_env, entry.new_state, identity)
+
+    def _run_dynamic(self, prepared: Prepared, key: Key, entry: Entry) -> Outcome:
+        """Run the dependencies that run on a hit, too; what they put out is newer than the entry.
+
+        Those before run.sh come first, and do not change what the entry holds.
+        """
+        for phase in LATER_PHASES:
+            listed = prepared.dependencies[phase]
+            prepared.dependencies[phase] = [dep for dep in listed if dep.dynamic]
+        self._runner.run_dependencies(prepared, "prehook_deps")
+        merge(prepared.env, copy.deepcopy(dict(entry.new_env)))
+        merge(prepared.state, copy.deepcopy(dict(entry.new_state)))
+        self._runner.run_dependencies(prepared, "posthook_deps", "post_deps")
+        return self._outcome(prepared, key, self._runner.outputs(prepared))
+
+    def _outcome(self, prepared: Prepared, key: Key, outputs: Outputs) -> Outcome:
+        """Return an outcome that stands for its outputs, since they are not always the same."""
+        identity = identity_of(prepared, key, outputs, self._fingerprints)
+        return Outcome(prepared.recipe.alias, *outputs, identity)
 
     def _build(self, prepared: Prepared, key: Key, reason: str) -> Outcome:
         self._runner.say(prepared, reason)
@@ -191,6 +220,8 @@ class KeyedRuns:
             self._uses.release(uid)
             raise
         self._uses.share(uid)
+        if prepared.is_dynamic:  # as on a hit
+            return self._outcome(prepared, key, outputs)
         alias = prepared.recipe.alias
         return Outcome(alias, *outputs, Identity(alias, key.digest, key.details))
 
@@ -212,17 +243,19 @@ class KeyedRuns:
         return True
 
     def _commit(self, prepared: Prepared, key: Key, folder: Path, outputs: Outputs) -> None:
+        from cm4storage.scripting.toolbox.habits import cache_tags
+
         volatile = tuple(self._session.volatile)
         new_env = {k: v for k, v in outputs[0].items() if not matches_any(k, volatile)}
         entry = new_entry(
             folder,
             key=key.digest,
             recipe=(prepared.recipe.alias, prepared.recipe.uid),
-            tags=(*prepared.tags(), f"script-artifact-{prepared.recipe.uid}"),
+            tags=(*cache_tags(prepared), f"script-artifact-{prepared.recipe.uid}"),
             parts=stored_parts(key),
             outputs=(new_env, outputs[1]),
         )
-        obstacle = self._obstacle(entry)
+        obstacle = prepared.doubt or self._obstacle(entry)
         if obstacle:
             self._runner.say(prepared, f"not cached: {obstacle}")
         else:

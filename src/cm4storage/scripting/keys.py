@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.canonical import digest, sha256
 from cm4storage.core.errors import UserError, redact_url
 from cm4storage.core.records import dataclass, field
-from cm4storage.scripting.environment import HOST_KEYS, LOCAL_ENV_KEYS, exported_text, matches_any
+from cm4storage.scripting.environment import (
+    FLAG_KEYS,
+    HOST_KEYS,
+    LOCAL_ENV_KEYS,
+    exported_text,
+    matches_any,
+)
 from cm4storage.scripting.inputs import is_secret
 
 if TYPE_CHECKING:
@@ -129,7 +135,11 @@ class Fingerprints:
 
     def counts(self, name: str) -> bool:
         """Tell whether a variable of this name can be part of a key."""
-        return not matches_any(name, (*self.session.volatile, *HOST_KEYS, *LOCAL_ENV_KEYS))
+        return self.counts_as_output(name) and not matches_any(name, LOCAL_ENV_KEYS)
+
+    def counts_as_output(self, name: str) -> bool:
+        """Tell it of a variable that a recipe puts out: one named like a local one, too."""
+        return not matches_any(name, (*self.session.volatile, *HOST_KEYS, *FLAG_KEYS))
 
 
 def key_of(
@@ -148,6 +158,11 @@ def key_of(
         "inputs": inputs,
         "version": {name: v for name, v in prepared.env.items() if name.startswith("CM_VERSION")},
     }
+    asked = {
+        "new_env_keys": list(prepared.call.new_env_keys),
+        "extra_cache_tags": list(prepared.extra_cache_tags),
+    }
+    own |= {name: value for name, value in asked.items() if value}
     below, below_secrets = _later_inputs(prepared, later, fingerprints)
     secrets |= below_secrets
     if below:
@@ -181,7 +196,8 @@ def identity_of(
     counted = {
         name: fingerprints.value(value, prepared.specs.get(name))
         for name, value in new_env.items()
-        if fingerprints.counts(name) and not _is_hidden(name, value, prepared.specs.get(name))
+        if fingerprints.counts_as_output(name)
+        and not _is_hidden(name, value, prepared.specs.get(name))
     }
     alias = prepared.recipe.alias
     try:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 METADATA_FILES = ("_cm.yaml", "_cm.json")
-DEPENDENCY_PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+LATER_PHASES = ("prehook_deps", "posthook_deps", "post_deps")
+DEPENDENCY_PHASES = ("deps", *LATER_PHASES)
 _PLAIN_FILES = frozenset((*METADATA_FILES, "meta.yaml", "meta.json", "README.md"))
 INPUT_TYPES = ("string", "int", "float", "flag", "path", "file")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -58,13 +59,29 @@ class Dependency:
     version: str = ""
     version_min: str = ""
     version_max: str = ""
+    version_max_usable: str = ""
     inherit_variation_tags: bool = False
     skip_inherit_variation_groups: tuple[str, ...] = ()
     update_tags_from_env: tuple[str, ...] = ()
     update_tags_from_env_with_prefix: Mapping[str, tuple[str, ...]] = field(default_factory=nothing)
     force_env_keys: tuple[str, ...] = ()
+    force_new_env_keys: tuple[str, ...] = ()
+    extra_cache_tags: tuple[str, ...] = ()
+    force_cache: bool = False
     reuse_version: bool = False
     dynamic: bool = False
+    skip_if_fake_run: bool = False
+    add_deps: Mapping[str, Mapping[str, Any]] = field(default_factory=nothing)
+    add_deps_recursive: Mapping[str, Mapping[str, Any]] = field(default_factory=nothing)
+
+
+@dataclass(frozen=True)
+class ConditionalEnv:
+    """What ``update_meta_if_env`` adds to env and state while its conditions hold."""
+
+    conditions: Conditions
+    env: Mapping[str, Any]
+    state: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,6 +104,7 @@ class Layer:
     default_version: str = ""
     script_name: str = ""
     declares_inputs: bool = False
+    conditional_env: tuple[ConditionalEnv, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -272,6 +290,12 @@ class _Part:
         inner = _Part(self.file, f"{self.place}.{key}".lstrip("."), self.mapping(key))
         return {name: inner.mapping(name) for name in inner.raw}
 
+    def joined_mappings(self, *keys: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the mappings under keys that mean the same; what is none names no dependency."""
+        found = [self.mapping(key) for key in keys if self.raw.get(key)]
+        pairs = [pair for each in found for pair in each.items() if isinstance(pair[1], dict)]
+        return dict(pairs) if pairs else NOTHING
+
     def parts(self, key: str) -> list[_Part]:
         """Return a list of mappings as parts."""
         value = self.raw.get(key)
@@ -372,6 +396,11 @@ def parse_dependency(recipe: Recipe, place: str, raw: Mapping[str, Any]) -> Depe
     return _dependency(_Part(recipe.metadata_file, place, raw))
 
 
+def conditions_of(raw: Mapping[str, Any]) -> Conditions:
+    """Return the conditions that stand in a mapping."""
+    return _conditions(_Part("", "", raw))
+
+
 def fill_in(value: Any, suffix: str) -> Any:
     """Return `value` with every ``#`` in its texts replaced: a dynamic variation's layer."""
     if isinstance(value, str):
@@ -394,12 +423,13 @@ def _layer(part: _Part) -> Layer:
         prehook_deps=tuple(map(_dependency, part.parts("prehook_deps"))),
         posthook_deps=tuple(map(_dependency, part.parts("posthook_deps"))),
         post_deps=tuple(map(_dependency, part.parts("post_deps"))),
-        add_deps={**part.mappings("add_deps"), **part.mappings("ad")},
-        add_deps_recursive={**part.mappings("add_deps_recursive"), **part.mappings("adr")},
+        add_deps=part.joined_mappings("add_deps", "ad"),
+        add_deps_recursive=part.joined_mappings("add_deps_recursive", "adr"),
         new_env_keys=part.texts("new_env_keys"),
         new_state_keys=part.texts("new_state_keys"),
         default_version=part.text("default_version"),
         script_name=part.text("script_name"),
+        conditional_env=tuple(map(_conditional_env, part.parts("update_meta_if_env"))),
         declares_inputs="input_mapping" in part.raw or "default_env" in part.raw,
     )
 
@@ -409,15 +439,11 @@ def _dependency(part: _Part) -> Dependency:
         tags=part.texts("tags"),
         names=part.texts("names"),
         env=part.mapping("env"),
-        conditions=Conditions(
-            enable_all=part.text_lists("enable_if_env"),
-            enable_any=part.text_lists("enable_if_any_env"),
-            skip_all=part.text_lists("skip_if_env"),
-            skip_any=part.text_lists("skip_if_any_env"),
-        ),
+        conditions=_conditions(part),
         version=part.text("version"),
         version_min=part.text("version_min"),
         version_max=part.text("version_max"),
+        version_max_usable=part.text("version_max_usable"),
         inherit_variation_tags=part.flag("inherit_variation_tags"),
         skip_inherit_variation_groups=part.texts("skip_inherit_variation_groups"),
         update_tags_from_env=part.texts("update_tags_from_env"),
@@ -426,7 +452,26 @@ def _dependency(part: _Part) -> Dependency:
         force_env_keys=part.texts("force_env_keys"),
         reuse_version=part.flag("reuse_version"),
         dynamic=part.flag("dynamic"),
+        force_new_env_keys=part.texts("force_new_env_keys"),
+        extra_cache_tags=part.texts("extra_cache_tags"),
+        force_cache=part.flag("force_cache") or part.flag("force-cache"),
+        skip_if_fake_run=part.flag("skip_if_fake_run"),
+        add_deps=part.joined_mappings("add_deps", "ad"),
+        add_deps_recursive=part.joined_mappings("add_deps_recursive", "adr"),
     )
+
+
+def _conditions(part: _Part) -> Conditions:
+    return Conditions(
+        enable_all=part.text_lists("enable_if_env"),
+        enable_any=part.text_lists("enable_if_any_env"),
+        skip_all=part.text_lists("skip_if_env"),
+        skip_any=part.text_lists("skip_if_any_env"),
+    )
+
+
+def _conditional_env(part: _Part) -> ConditionalEnv:
+    return ConditionalEnv(_conditions(part), part.mapping("env"), part.mapping("state"))
 
 
 def _variations(part: _Part) -> Mapping[str, Variation]:
@@ -437,7 +482,8 @@ def _variations(part: _Part) -> Mapping[str, Variation]:
             name=name,
             raw=raw,
             group=inner.text("group"),
-            is_group_default=inner.flag("default"),
+            # Whatever is written there: some recipes have a comma behind their true.
+            is_group_default=inner.text("default").lower() not in ("", "no", "false", "off"),
             default_variations={
                 group: str(choice).removeprefix("_")
                 for group, choice in inner.mapping("default_variations").items()

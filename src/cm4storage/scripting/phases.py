@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageBenchmarkError, StorageFault, UserError
-from cm4storage.scripting.environment import COMMAND_VARIABLE, exported, merge, substitute
+from cm4storage.scripting.environment import COMMAND_VARIABLE, exported, substitute
 from cm4storage.scripting.failures import RecipeFailure, status_cause, status_text
+from cm4storage.scripting.hooks import call_hook, load_hooks
+from cm4storage.scripting.toolbox.habits import (
+    PREFIXED_FILE,
+    check_version,
+    clean,
+    give_state,
+    map_keys,
+    note_answer,
+    pip_version,
+    prefixed,
+    run_instead,
+    show_files,
+    work_folder,
+)
+from cm4storage.scripting.toolbox.stage import (
+    ENV_FILE,
+    GIVEN_STATE_FILE,
+    RUN_STATE_FILE,
+    Stage,
+    collect,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import Any
 
     from cm4storage.scripting.prepare import Prepared
     from cm4storage.scripting.session import Session
 
-ENV_FILE = "tmp-run-env.out"
-STATE_FILE = "tmp-run-state.json"
 WRAPPER_FILE = "tmp-run.sh"
 
 # Commands that follow this project's exit codes have printed what went wrong.
@@ -29,15 +48,15 @@ _EXPLAINED_STATUSES = (1, 2, 3)
 def run_phases(
     session: Session,
     prepared: Prepared,
-    folder: Path | None,
+    folder: Path,
     run_dependencies: Callable[[str], object],
 ) -> None:
     """Run a recipe in `folder`; what it puts out is then in ``prepared.env`` and ``.state``.
 
     Parameters
     ----------
-    folder : Path or None
-        The working folder; None for a recipe without code.
+    folder : Path
+        The working folder.
     run_dependencies : callable
         Runs the dependencies of the phase that it is given.
 
@@ -46,111 +65,78 @@ def run_phases(
     RecipeFailure
         Names the chain of recipes, the phase, and the command that reruns only this recipe.
     """
-    if folder is None:
-        _run_dependencies_alone(session, prepared, run_dependencies)
-        return
-    from cm4storage.scripting.hooks import call_hook, load_hooks
-
+    folder = work_folder(session, prepared, folder)
     _set_places(session, prepared, folder)
+    clean(prepared, folder)
     with _failing(prepared, "preprocess"):
         hooks = load_hooks(prepared.recipe)
-    answer = {}
-    if hooks is not None:
-        with _failing(prepared, "preprocess"), session.guard.interruptible():
-            answer = call_hook(hooks, "preprocess", prepared, folder)
+    stage = Stage(session, prepared, folder, hooks, _starter(session, folder))
+    with _failing(prepared, "preprocess"), session.guard.interruptible():
+        answer = call_hook(stage, "preprocess")
+    note_answer(prepared, answer)
     # What customize.py made of a mapped input is what counts from here on.
     prepared.const = {k: prepared.env.get(k, v) for k, v in prepared.const.items()}
     if answer.get("skip"):
+        run_instead(stage, answer.get("script"), run_dependencies)
         return
     run_dependencies("prehook_deps")
     with _failing(prepared, "run.sh"):
-        _run_script(session, prepared, folder)
+        _run_script(stage)
     run_dependencies("posthook_deps")
-    if hooks is not None:
-        with _failing(prepared, "postprocess"), session.guard.interruptible():
-            call_hook(hooks, "postprocess", prepared, folder)
+    with _failing(prepared, "postprocess"), session.guard.interruptible():
+        note_answer(prepared, call_hook(stage, "postprocess"))
+    with _failing(prepared, "version"):
+        check_version(prepared)
     run_dependencies("post_deps")
     session.guard.check()
-
-
-def _run_dependencies_alone(
-    session: Session, prepared: Prepared, run_dependencies: Callable[[str], object]
-) -> None:
-    """Do what is left of a run where the recipe has no code."""
-    if prepared.script_name != "run":
-        _run_script(session, prepared, prepared.recipe.folder)  # which it says is missing
-    for phase in ("prehook_deps", "posthook_deps", "post_deps"):
-        run_dependencies(phase)
-    session.guard.check()
-
-
-def parse_env_file(text: str) -> dict[str, str]:
-    r"""Return the variables in a ``tmp-run-env.out``.
-
-    Each line is KEY=VALUE. If the text holds a NUL, each record ends with one instead, so that
-    values may have several lines: ``printf 'KEY=%s\0' "$VALUE"``.
-
-    >>> parse_env_file("A=1\nB=x=y\n")
-    {'A': '1', 'B': 'x=y'}
-    """
-    records = text.split("\0") if "\0" in text else text.split("\n")
-    found = {}
-    for record in records:
-        name, equals, value = record.partition("=")
-        if equals and name.strip():
-            found[name.strip()] = value
-    return found
 
 
 def _set_places(session: Session, prepared: Prepared, folder: Path) -> None:
     prepared.env["CM_TMP_CURRENT_PATH"] = str(session.caller_folder)
     prepared.env["CM_TMP_CURRENT_SCRIPT_PATH"] = prepared.recipe.place
     prepared.env["CM_TMP_CURRENT_SCRIPT_WORK_PATH"] = str(folder)
+    prepared.env["CM_TMP_PIP_VERSION_STRING"] = pip_version(prepared.env)
 
 
-def _run_script(session: Session, prepared: Prepared, folder: Path) -> None:
-    script = prepared.recipe.folder / f"{prepared.script_name}.sh"
+def _run_script(stage: Stage) -> None:
+    prepared, folder = stage.prepared, stage.folder
+    map_keys(prepared)
+    script = stage.script(stage.run_script_input)
     if not script.is_file():
         if prepared.script_name != "run":
             raise UserError(f"the recipe has no {script.name}", where=str(prepared.recipe.folder))
         return
-    from cm4storage.scripting.processes import run_script  # many recipes start no process
-
     substitute(prepared.env, must_be_known=True)
-    session.console.flush()
-    status = run_script(
-        script,
-        folder / WRAPPER_FILE,
-        exported(prepared.env, {k: v for k, v in os.environ.items() if k != COMMAND_VARIABLE}),
-        session.lifeline,
-        session.guard,
-        stdout_to_stderr=session.options.wants_json,
-    )
-    if status:
-        raise RecipeFailure(status_text(status), status=status, meaning=status_cause(status))
-    _collect(prepared, folder)
-
-
-def _collect(prepared: Prepared, folder: Path) -> None:
-    """Take over what run.sh wrote for its recipe; the files do not stay in a cache entry."""
-    with contextlib.suppress(FileNotFoundError):
-        # Not read_text: it would turn \r\n inside a value into \n.
-        data = (folder / ENV_FILE).read_bytes()
-        merge(prepared.env, parse_env_file(os.fsdecode(data)))
-    with contextlib.suppress(FileNotFoundError):
-        merge(prepared.state, _read_state(folder / STATE_FILE))
-    for name in (ENV_FILE, STATE_FILE, WRAPPER_FILE):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _read_state(path: Path) -> dict[str, Any]:
+    give_state(stage)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path.name} is no JSON", where=str(path), meaning=str(error)) from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path.name} must hold an object", where=str(path))
-    return value
+        status = stage.start(script, prepared.env)
+        if status:
+            show_files(stage)
+            raise RecipeFailure(status_text(status), status=status, meaning=status_cause(status))
+        collect(folder, prepared.env, prepared.state)
+    finally:
+        # They do not stay in a cache entry.
+        for name in (ENV_FILE, RUN_STATE_FILE, GIVEN_STATE_FILE, WRAPPER_FILE, PREFIXED_FILE):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _starter(session: Session, folder: Path) -> Callable[[Stage, Path, Mapping[str, Any]], int]:
+    """Return what runs a script of a recipe in `folder`."""
+
+    def start(stage: Stage, script: Path, env: Mapping[str, Any]) -> int:
+        from cm4storage.scripting.processes import run_script  # many recipes start no process
+
+        session.console.flush()
+        return run_script(
+            prefixed(stage, script),
+            folder / WRAPPER_FILE,
+            exported(env, {k: v for k, v in os.environ.items() if k != COMMAND_VARIABLE}),
+            session.lifeline,
+            session.guard,
+            stdout_to_stderr=session.options.wants_json,
+        )
+
+    return start
 
 
 @contextlib.contextmanager

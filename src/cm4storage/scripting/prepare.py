@@ -19,6 +19,8 @@ from cm4storage.scripting.environment import (
 from cm4storage.scripting.inputs import map_inputs, specs_by_variable
 from cm4storage.scripting.metadata import (
     DEPENDENCY_PHASES,
+    LATER_PHASES,
+    ConditionalEnv,
     Dependency,
     InputSpec,
     Layer,
@@ -29,6 +31,7 @@ from cm4storage.scripting.metadata import (
 )
 from cm4storage.scripting.query import Query
 from cm4storage.scripting.request import Versions
+from cm4storage.scripting.toolbox.versions import VersionLimits
 from cm4storage.scripting.variations import resolve_variations
 
 if TYPE_CHECKING:
@@ -54,6 +57,9 @@ class Call:
     put_out: frozenset[str] = frozenset()
     is_keyed: bool = False
     """Whether a recipe above needs to know what this one's result stands for."""
+    new_env_keys: tuple[str, ...] = ()
+    extra_cache_tags: tuple[str, ...] = ()
+    forces_cache: bool = False
 
     @property
     def is_top(self) -> bool:
@@ -85,6 +91,24 @@ class Prepared:
     incoming: Mapping[str, Any] = field(default_factory=dict)
     put_out: frozenset[str] = frozenset()
     known_inputs: frozenset[str] = frozenset()
+    detected_tags: tuple[str, ...] = ()
+    doubt: str = ""
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the result goes into the cache, as the metadata or the call says."""
+        can_be = self.call.forces_cache and self.recipe.raw.get("can_force_cache")
+        return self.recipe.is_cached or bool(can_be)
+
+    @property
+    def extra_cache_tags(self) -> tuple[str, ...]:
+        """The tags that the call and the environment ask the entry to have."""
+        env = self.call.env
+        given = str(self.env.get("CM_EXTRA_CACHE_TAGS", "")).split(",")
+        name = str(self.env.get("CM_NAME", "")).strip().lower()
+        filled = [fill(tag, env) for tag in (*given, *self.call.extra_cache_tags)]
+        found = [tag.strip() for tag in filled if tag.strip()] + ([f"name-{name}"] if name else [])
+        return tuple(dict.fromkeys(found))
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -94,7 +118,18 @@ class Prepared:
     @property
     def is_keyed(self) -> bool:
         """Whether the result needs a key: it is kept, or a recipe above is."""
-        return self.call.is_keyed or self.recipe.is_cached or self.recipe.runs_once
+        return self.call.is_keyed or self.is_cached or self.recipe.runs_once
+
+    @property
+    def has_code(self) -> bool:
+        """Whether there is more to run than dependencies."""
+        needs_phases = self.script_name != "run" or "env_key_mappings" in self.recipe.raw
+        return needs_phases or self.recipe.has_code
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether a dependency that runs after the look-up has to run on a hit, too."""
+        return any(dep.dynamic for phase in LATER_PHASES for dep in self.dependencies[phase])
 
     @property
     def local_keys(self) -> tuple[str, ...]:
@@ -124,8 +159,11 @@ def prepare(recipe: Recipe, call: Call, caller_folder: str) -> Prepared:
     mapped = map_inputs(recipe, mapping, taken, caller_folder)
     const = {**call.const, **mapped.env}
     env, state = copy.deepcopy(dict(call.env)), copy.deepcopy(dict(call.state))
+    conditional: list[ConditionalEnv] = []
     for layer in layers:
+        conditional += layer.conditional_env
         _apply(layer, env, state, const)
+        _apply_conditional(conditional, env, state)
     _set_versions(env, version, call.versions)
     substitute(env)
     return Prepared(
@@ -142,7 +180,8 @@ def prepare(recipe: Recipe, call: Call, caller_folder: str) -> Prepared:
         specs=specs_by_variable(recipe, mapping),
         mapping=mapping,
         defaults={key: value for layer in layers for key, value in layer.default_env.items()},
-        new_env_keys=tuple(key for layer in layers for key in layer.new_env_keys),
+        new_env_keys=call.new_env_keys
+        or tuple(key for layer in layers for key in layer.new_env_keys),
         new_state_keys=tuple(key for layer in layers for key in layer.new_state_keys),
         script_name=next((x.script_name for x in reversed(layers) if x.script_name), "run"),
         incoming=copy.deepcopy(env),
@@ -162,14 +201,28 @@ def dependency_call(prepared: Prepared, dependency: Dependency) -> Call:
     own = copy.deepcopy(dict(dependency.env))
     substitute(own, prepared.env)
     merge(env, own)
+    recursive = prepared.add_deps_recursive
+    if dependency.add_deps_recursive:
+        own_and_given = copy.deepcopy(dict(recursive))
+        _merge_updates(own_and_given, dependency.add_deps_recursive)
+        recursive = own_and_given
     return Call(
         query=_dependency_query(prepared, dependency, own),
         env=env,
         state=prepared.state,
         const={name: prepared.env.get(name, value) for name, value in prepared.const.items()},
         inputs=prepared.inputs,
-        add_deps_recursive=prepared.add_deps_recursive,
-        versions=Versions(dependency.version, dependency.version_min, dependency.version_max),
+        add_deps=dependency.add_deps,
+        add_deps_recursive=recursive,
+        versions=Versions(
+            dependency.version,
+            dependency.version_min,
+            dependency.version_max,
+            dependency.version_max_usable,
+        ),
+        new_env_keys=dependency.force_new_env_keys,
+        extra_cache_tags=tuple(fill(tag, prepared.env) for tag in dependency.extra_cache_tags),
+        forces_cache=dependency.force_cache,
         chain=prepared.chain,
         repository=prepared.recipe.repository,
         put_out=prepared.put_out,
@@ -212,6 +265,16 @@ def _apply(layer: Layer, env: dict[str, Any], state: dict[str, Any], const: dict
     merge(state, copy.deepcopy(dict(layer.state)))
 
 
+def _apply_conditional(
+    conditional: Iterable[ConditionalEnv], env: dict[str, Any], state: dict[str, Any]
+) -> None:
+    """Add what ``update_meta_if_env`` of the layers so far brings in this environment."""
+    for each in conditional:
+        if takes_part(each.conditions, env):
+            merge(env, copy.deepcopy(dict(each.env)))
+            merge(state, copy.deepcopy(dict(each.state)))
+
+
 def _declared(recipe: Recipe, layers: Iterable[Layer]) -> frozenset[str] | None:
     """Return the variables that stand in the key; None where the recipe declares no inputs.
 
@@ -243,7 +306,11 @@ def _version(recipe: Recipe, call: Call, variation_layers: Iterable[Layer]) -> s
     if asked:
         return asked
     layers = [recipe.layer, *variation_layers]
-    return next((x.default_version for x in reversed(layers) if x.default_version), "")
+    default = next((x.default_version for x in reversed(layers) if x.default_version), "")
+    limits, given = VersionLimits.of(call.env), call.versions
+    limits = VersionLimits("", given.least or limits.least, given.most or limits.most)
+    most_usable = given.most_usable or str(call.env.get("CM_VERSION_MAX_USABLE", ""))
+    return limits.nearest(default, most_usable) if default else ""
 
 
 def _version_layer(recipe: Recipe, version: str) -> list[Layer]:
@@ -257,6 +324,7 @@ def _set_versions(env: dict[str, Any], version: str, versions: Versions) -> None
         ("CM_VERSION", version),
         ("CM_VERSION_MIN", versions.least),
         ("CM_VERSION_MAX", versions.most),
+        ("CM_VERSION_MAX_USABLE", versions.most_usable),
     ):
         if value:
             env[key] = value
@@ -331,6 +399,7 @@ def _updated(
             version=update.version or dependency.version,
             version_min=update.version_min or dependency.version_min,
             version_max=update.version_max or dependency.version_max,
+            version_max_usable=update.version_max_usable or dependency.version_max_usable,
         )
     return dependency
 

@@ -23,7 +23,7 @@ _FLAGS = (
 )
 _VALUES = (
     *("tags", "env", "const", "state", "adr", "ad", "add_deps_recursive", "add_deps"),
-    *("version", "version_min", "version_max"),
+    *("version", "version_min", "version_max", "version_max_usable"),
 )
 # What belongs to cmind and to this engine. Everything else is an input of a recipe.
 _CONTROL_KEYS = frozenset((*_CMIND_KEYS, *_FLAGS, *_VALUES))
@@ -38,6 +38,7 @@ class Versions:
     exact: str = ""
     least: str = ""
     most: str = ""
+    most_usable: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,10 @@ def parse_request(given: Mapping[str, Any]) -> Request:
         add_deps=_merged(given, "add_deps", "ad"),
         add_deps_recursive=_merged(given, "add_deps_recursive", "adr"),
         versions=Versions(
-            _text(given, "version"), _text(given, "version_min"), _text(given, "version_max")
+            _text(given, "version"),
+            _text(given, "version_min"),
+            _text(given, "version_max"),
+            _text(given, "version_max_usable"),
         ),
         options=_options(given),
         is_result_read=given.get("out") != "con" or wants_json(given),

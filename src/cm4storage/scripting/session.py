@@ -96,6 +96,7 @@ class Session:
     steps: list[Step] = field(default_factory=list)
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     made_folder: Path | None = None
+    cm: Any = None
     _lifeline: Lifeline | None = None
     _folders: int = 0
 

@@ -50,12 +50,13 @@ class SignalGuard:
     def interruptible(self) -> Iterator[None]:
         """Let a signal break what runs inside."""
         self.check()
+        before = self._may_raise  # a hook may run a script
         self._may_raise = True
         try:
             self.check()
             yield
         finally:
-            self._may_raise = False
+            self._may_raise = before
         self.check()  # what the handler raised may have been swallowed
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - what signal prescribes

@@ -67,19 +67,17 @@ class _Resolution:
 
     def add(self, name: str, wanted_by: str) -> None:
         """Switch on `name` and whatever it is based on."""
-        variation = self._declared(name)
-        if variation.alias:
-            self.add(variation.alias, wanted_by or name)
-            if not set(variation.raw) - {"alias", "desc", "description"}:
-                return
         if name in self.chosen:
             return
+        variation = self._declared(name)
         if name in self._excluded or variation.name in self._excluded:
             raise self._conflict(name, wanted_by, "is excluded")
         holder = self._holder.setdefault(variation.group, name) if variation.group else name
         if holder != name:
             raise self._conflict(name, wanted_by, f"and _{holder} exclude each other")
         self.chosen.append(name)
+        if variation.alias:
+            self.add(variation.alias, wanted_by or name)
         for base in variation.base:
             if not self._has_dynamic(base):
                 self.add(base, name)
@@ -164,15 +162,12 @@ def unknown_variation(recipe: Recipe, name: str) -> UserError:
 
 
 def _layers(recipe: Recipe, names: Sequence[str]) -> Iterable[Layer]:
+    """Yield the layers in CM's order: combinations again after each variation, so that they win."""
     combined = sorted((n for n in recipe.variations if "," in n), key=lambda n: n.count(","))
-    on: set[str] = set()
+    on = [_layer(recipe, each) for each in combined if set(names).issuperset(each.split(","))]
     for name in names:
-        on.add(name)
         yield _layer(recipe, name)
-        for combination in list(combined):
-            if on.issuperset(combination.split(",")):
-                combined.remove(combination)
-                yield _layer(recipe, combination)
+        yield from on
 
 
 def _layer(recipe: Recipe, name: str) -> Layer:

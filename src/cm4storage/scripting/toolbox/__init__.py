@@ -1,0 +1,1 @@
+"""What a recipe's customize.py may call through ``i["automation"]``."""
