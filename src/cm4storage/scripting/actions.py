@@ -9,12 +9,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError, is_secret_name
+from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError
 from cm4storage.scripting.cache import CacheStore
 from cm4storage.scripting.catalog import RecipeCatalog, Repository, Summary, recipe_line
-from cm4storage.scripting.console import Console, Secrets, closing_quietly
+from cm4storage.scripting.console import (
+    Console,
+    Secrets,
+    closing_quietly,
+    secret_texts,
+    without_secrets,
+)
 from cm4storage.scripting.engine import Engine
 from cm4storage.scripting.environment import host_environment
+from cm4storage.scripting.follow_up import follow_up, recorded, refuse_without_terminal
 from cm4storage.scripting.help import USAGE, recipe_help
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query
@@ -24,7 +31,7 @@ from cm4storage.scripting.signals import SignalGuard
 from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _INDEX_FILE = ".cm4storage-recipes.json"
 
@@ -84,21 +91,30 @@ def run_script(
     options = request.options
     stream = sys.stderr if options.wants_json else sys.stdout
     console = Console(stream, is_silent=options.is_silent, secrets=secrets)
-    console.hide(_secret_texts(given))
+    console.hide(secret_texts(given))
     if options.wants_help:
         _show_help(request, surroundings, console)
         return {}
     if not (request.query.tags or request.query.name):
         raise UsageError("which recipe? Give its tags", advice=USAGE)
+    if options.opens_shell:
+        refuse_without_terminal()
     cache = surroundings.cache
     try:
         with (
             contextlib.closing(EntryUses(cache.locks)) as uses,
             SignalGuard() as guard,
-            open_session(console, options, _caller_folder(), guard) as session,
+            open_session(
+                console, options, _caller_folder(), guard, surroundings.local_folder
+            ) as session,
         ):
-            engine = Engine(surroundings.catalog(console), cache, uses, session)
-            return _run(request, surroundings, session, engine)
+            catalog = surroundings.catalog(console)
+            engine = Engine(catalog, cache, uses, session)
+            with recorded(given, session, catalog) as record:
+                result = _run(request, surroundings, session, engine)
+                record.update(result)
+            follow_up(result["new_env"], session)
+            return result
     except StorageBenchmarkError as error:
         _hide_secrets(error, console)
         raise
@@ -120,29 +136,6 @@ def find_scripts(given: Mapping[str, Any], surroundings: Surroundings) -> list[d
     return [_plain_summary(recipe) for recipe in found]
 
 
-def without_secrets(result: Any, secrets: Secrets | None = None) -> Any:
-    """Return a result as plain values, in which secrets are ``***``.
-
-    Parameters
-    ----------
-    secrets : Secrets, optional
-        Values to look for everywhere. Variables with the name of a secret are hidden in any case.
-    """
-    known = secrets if secrets is not None else Secrets()
-    if isinstance(result, dict):
-        return {
-            known.shown(str(name)): "***"
-            if is_secret_name(str(name)) and value
-            else without_secrets(value, known)
-            for name, value in result.items()
-        }
-    if isinstance(result, (list, tuple)):
-        return [without_secrets(item, known) for item in result]
-    if result is None or isinstance(result, (bool, int, float)):
-        return result
-    return known.shown(str(result))
-
-
 def print_json(result: Any) -> None:
     """Write plain values to stdout as JSON."""
     with closing_quietly(sys.stdout):
@@ -159,18 +152,6 @@ def _plain_summary(recipe: Summary) -> dict[str, Any]:
         "folder": recipe.place,
         "repository": recipe.repository,
     }
-
-
-def _secret_texts(value: Any, *, is_secret: bool = False) -> Iterator[str]:
-    """Yield the values in the user's call whose names are those of secrets, at any depth."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _secret_texts(item, is_secret=is_secret or is_secret_name(str(name)))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _secret_texts(item, is_secret=is_secret)
-    elif is_secret and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        yield str(value)
 
 
 def _run(
@@ -191,11 +172,13 @@ def _run(
     )
     if request.options.prints_deps:
         _print_deps(session)
+    times = {"times": [asdict(lap) for lap in session.stopwatch.laps]}
     return {
         "recipe": outcome.identity.recipe,
         "new_env": dict(outcome.new_env),
         "new_state": dict(outcome.new_state),
         "recipes": [asdict(step) for step in session.steps],
+        **(times if request.options.prints_times else {}),
     }
 
 

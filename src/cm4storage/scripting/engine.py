@@ -21,6 +21,8 @@ from cm4storage.scripting.environment import (
     substitute,
     without,
 )
+from cm4storage.scripting.failures import log_named
+from cm4storage.scripting.guards import guarded
 from cm4storage.scripting.inputs import (
     check_variables,
     is_secret,
@@ -30,6 +32,7 @@ from cm4storage.scripting.inputs import (
 from cm4storage.scripting.keys import Identity, Key, identity_of, key_of, stored_parts
 from cm4storage.scripting.later import later_of
 from cm4storage.scripting.misses import explain_miss
+from cm4storage.scripting.own_flags import cache_tags, is_cached, with_own_flags
 from cm4storage.scripting.phases import run_phases
 from cm4storage.scripting.prepare import (
     Call,
@@ -80,7 +83,7 @@ class Engine:
             recipe = self._catalog.load(
                 self._catalog.find(call.query, call.repository, is_dependency=not call.is_top)
             )
-        with self._chain_named(call, recipe.alias):
+        with self._session.stopwatch.lap(recipe.alias), self._chain_named(call, recipe.alias):
             prepared = self._prepare(recipe, call)
             if prepared.dependencies["deps"]:
                 self._session.console.recipe(len(call.chain), _label(prepared))
@@ -114,6 +117,7 @@ class Engine:
             refuse_unknown_names(call.add_deps_recursive, reach.dependency_names)
         for known in reach.recipes:
             self._session.shade.hide(own_names(known))
+        call = with_own_flags(call, recipe, reach)
         specs, folder = specs_of_variables(recipe, reach), self._session.caller_folder
         return replace(
             call,
@@ -162,14 +166,15 @@ class Engine:
             later = later_of(self._catalog, prepared, session.fingerprints)
             key = key_of(prepared, identities, session.fingerprints, later)
         skips_cache = prepared.call.is_top and session.options.skips_cache
-        remembers = (recipe.is_cached and not skips_cache) or recipe.runs_once
+        keeps = is_cached(recipe, prepared.call, session.options)
+        remembers = (keeps and not skips_cache) or recipe.runs_once
         if remembers and key.memo in session.memo:
             self._say(prepared, "reused: it ran before in this call")
             return session.memo[key.memo]
-        if recipe.is_cached and not skips_cache:
+        if keeps and not skips_cache:
             outcome = self._run_cached(prepared, key)
         else:
-            self._say(prepared, "run: --skip_cache" if recipe.is_cached else self._verb())
+            self._say(prepared, "run: --skip_cache" if keeps else self._verb())
             outcome = self._run_uncached(prepared, key)
         if remembers:
             session.memo[key.memo] = outcome
@@ -293,7 +298,11 @@ class Engine:
             folder,
             key=key.digest,
             recipe=(prepared.recipe.alias, prepared.recipe.uid),
-            tags=(*prepared.tags(), f"script-artifact-{prepared.recipe.uid}"),
+            tags=(
+                *prepared.tags(),
+                *cache_tags(prepared.call),
+                f"script-artifact-{prepared.recipe.uid}",
+            ),
             parts=stored_parts(key),
             outputs=(new_env, outputs[1]),
         )
@@ -323,7 +332,8 @@ class Engine:
         def run_dependencies(phase: str) -> None:
             self._run_dependencies(prepared, phase)
 
-        run_phases(self._session, prepared, folder, run_dependencies)
+        with guarded(self._session, prepared), log_named(self._session):
+            run_phases(self._session, prepared, folder, run_dependencies)
         env = {k: v for k, v in prepared.env.items() if not is_unresolved(v)}
         new_env = without(selected(env, prepared.new_env_keys), LOCAL_ENV_KEYS)
         self._session.console.hide(

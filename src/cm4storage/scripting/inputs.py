@@ -17,6 +17,24 @@ if TYPE_CHECKING:
 
     from cm4storage.scripting.metadata import Recipe
 
+_OTHER_ENGINES = {
+    "debug_script": "To look around after a run: --shell. ",
+    "debug_script_tags": "To look around after a run: --shell. ",
+    "dirty": "What a failed recipe leaves is removed; its log stays. ",
+    "dump_version_info": "--repro records versions. ",
+    "fake_deps": "--fake_run starts nothing at all. ",
+    "ignore_script_error": "A recipe that failed is never taken for one that did not. ",
+    "pause": "Nothing waits for a key; --shell opens a shell at the end. ",
+    "print_readme": "cm doc script writes it. ",
+    "print_versions": "--repro records versions. ",
+    "repro_dir": "--repro writes to cm-repro in the current folder. ",
+    "repro_prefix": "--repro writes to cm-repro in the current folder. ",
+    "skip_remembered_selections": "No selection is remembered. ",
+    "space": "cm show cache shows sizes. ",
+    "version_max_usable": "--version_max limits the version. ",
+}
+"""Flags of the original automation that mean nothing here, and what does instead."""
+
 _TRUE = ("yes", "true", "on", "1")
 _FALSE = ("no", "false", "off", "0", "")
 
@@ -75,6 +93,7 @@ def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
     for name in sorted(unknown):
         near = nearest(name, [*listed, *OWN_FLAGS])
         hint = f"did you mean --{near}? " if near else ""
+        hint = _OTHER_ENGINES.get(name, hint)
         inputs = ", ".join(f"--{item}" for item in listed) or "none"
         raise UsageError(
             f"no recipe of this run knows the input --{name}",

@@ -16,6 +16,7 @@ from cm4storage.core.canonical import digest
 from cm4storage.core.errors import UserError, redact_url
 from cm4storage.scripting.environment import HOST_KEYS, LOCAL_ENV_KEYS, exported_text, matches_any
 from cm4storage.scripting.inputs import is_secret
+from cm4storage.scripting.own_flags import asked_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -147,6 +148,9 @@ def key_of(
         "inputs": inputs,
         "version": {name: v for name, v in prepared.env.items() if name.startswith("CM_VERSION")},
     }
+    asked = asked_of(prepared.call)
+    if asked:
+        own["asked"] = asked
     below, below_secrets = _later_inputs(prepared, later, fingerprints)
     secrets |= below_secrets
     if below:

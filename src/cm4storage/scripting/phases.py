@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, StorageFault, UserError
-from cm4storage.scripting.environment import COMMAND_VARIABLE, exported, merge, substitute
+from cm4storage.scripting.environment import merge, substitute
 from cm4storage.scripting.failures import RecipeFailure, status_cause, status_text
 from cm4storage.scripting.hooks import call_hook, load_hooks
 from cm4storage.scripting.rerun import rerun_command
@@ -98,18 +98,11 @@ def _run_script(session: Session, prepared: Prepared, folder: Path) -> None:
         if prepared.script_name != "run":
             raise UserError(f"the recipe has no {script.name}", where=str(prepared.recipe.folder))
         return
-    from cm4storage.scripting.processes import run_script  # many recipes start no process
+    from cm4storage.scripting.logs import run_logged  # many recipes start no process
 
     substitute(prepared.env, must_be_known=True)
-    session.console.flush()
-    status = run_script(
-        script,
-        folder / WRAPPER_FILE,
-        exported(prepared.env, {k: v for k, v in os.environ.items() if k != COMMAND_VARIABLE}),
-        session.lifeline,
-        session.guard,
-        stdout_to_stderr=session.options.wants_json,
-    )
+    wrapper = folder / WRAPPER_FILE
+    status = run_logged(session, prepared.recipe.alias, script, wrapper, prepared.env)
     if status:
         raise RecipeFailure(status_text(status), status=status, meaning=status_cause(status))
     _collect(prepared, folder)

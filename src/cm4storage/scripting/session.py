@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.scripting.environment import HostShade
+from cm4storage.scripting.guards import Guards
 from cm4storage.scripting.keys import Fingerprints, Identity
+from cm4storage.scripting.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cm4storage.core.lifeline import Lifeline
     from cm4storage.scripting.console import Console
+    from cm4storage.scripting.logs import Log
     from cm4storage.scripting.request import Options
     from cm4storage.scripting.signals import SignalGuard
 
@@ -61,10 +64,15 @@ class Session:
     guard: SignalGuard
     folder: Path
     fingerprints: Fingerprints
+    guards: Guards
+    log_folder: Path
     shade: HostShade = field(default_factory=HostShade)
     memo: dict[str, Outcome] = field(default_factory=dict)
     building: set[str] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    failed_log: Log | None = None
+    logs_made: int = 0
     _lifeline: Lifeline | None = None
     _folders: int = 0
 
@@ -109,7 +117,11 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    console: Console, options: Options, caller_folder: Path, guard: SignalGuard
+    console: Console,
+    options: Options,
+    caller_folder: Path,
+    guard: SignalGuard,
+    local_folder: Path,
 ) -> Iterator[Session]:
     """Begin a run; end it whatever happens: helpers stopped, temporary folders removed."""
     try:
@@ -118,8 +130,12 @@ def open_session(
         raise StorageFault(
             f"cannot make a temporary folder: {error}", advice="set TMPDIR to a writable folder"
         ) from error
-    session = Session(console, options, caller_folder, guard, folder, Fingerprints(folder))
-    with _kept(folder):
+    guards = Guards(local_folder / ".guards", folder / "refusals", options.allows_sudo)
+    logs = local_folder / "logs"
+    session = Session(
+        console, options, caller_folder, guard, folder, Fingerprints(folder), guards, logs
+    )
+    with _kept(folder), guards:
         _sweep(folder.parent)
         try:
             yield session
