@@ -120,7 +120,7 @@ class Console:
     def __init__(
         self, stream: TextIO, *, is_silent: bool = False, secrets: Secrets | None = None
     ) -> None:
-        self._stream = stream
+        self.stream = stream
         self._is_silent = is_silent
         self._has_colours = stream.isatty()
         self.secrets = secrets if secrets is not None else Secrets()
@@ -153,17 +153,17 @@ class Console:
 
     def flush(self) -> None:
         """Let a process that shares the stream write after what was said so far."""
-        with closing_quietly(self._stream):
-            self._stream.flush()
+        with closing_quietly(self.stream):
+            self.stream.flush()
 
     def _write(self, text: str, style: str) -> None:
         if self._has_colours and style in _STYLES:
             text = f"\033[{_STYLES[style]}m{text}\033[0m"
-        encoding = self._stream.encoding or "utf-8"
+        encoding = self.stream.encoding or "utf-8"
         text = text.encode(encoding, "backslashreplace").decode(encoding)
-        with closing_quietly(self._stream):  # `| head` does not end the run
-            self._stream.write(f"{text}\n")
-            self._stream.flush()
+        with closing_quietly(self.stream):  # `| head` does not end the run
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
 
 
 def without_secrets(result: Any, secrets: Secrets | None = None) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import StorageFault
 from cm4storage.scripting.environment import HostShade
 from cm4storage.scripting.guards import Guards
+from cm4storage.scripting.hook_output import without_secrets_on_streams
 from cm4storage.scripting.keys import Fingerprints, Identity
 from cm4storage.scripting.stopwatch import Stopwatch
 
@@ -135,7 +136,7 @@ def open_session(
     session = Session(
         console, options, caller_folder, guard, folder, Fingerprints(folder), guards, logs
     )
-    with _kept(folder), guards:
+    with _kept(folder), guards, without_secrets_on_streams(console.secrets, console.stream):
         _sweep(folder.parent)
         try:
             yield session
