@@ -99,6 +99,9 @@ class Engine:
             raise UserError("a recipe depends on itself", where=" > ".join(prepared.chain))
         if prepared.inputs:
             self._take_known_inputs(prepared)
+        if call.add_deps_recursive:
+            reach = reach_of(self._catalog, recipe, prepared.add_deps_recursive)
+            prepared.known_names = frozenset(reach.dependency_names)
         self._session.fingerprints.volatile.update(recipe.volatile_env_keys)
         self._session.console.hide(
             exported_text(value)

@@ -89,6 +89,6 @@ def _value(name: str, value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def rerun_flags(env: Mapping[str, Any]) -> list[str]:
-    """Return the flags that stand for variables in `env`."""
-    return [f"--{name}={env[key]}" for name, key in OWN_VARIABLES.items() if env.get(key)]
+def own_flags(env: Mapping[str, Any]) -> dict[str, str]:
+    """Return the flags that stand for variables in `env`, with their values."""
+    return {name: str(env[key]) for name, key in OWN_VARIABLES.items() if env.get(key)}

@@ -83,6 +83,7 @@ class Prepared:
     incoming: Mapping[str, Any] = field(default_factory=dict)
     put_out: frozenset[str] = frozenset()
     known_inputs: frozenset[str] = frozenset()
+    known_names: frozenset[str] = frozenset()
 
     @property
     def chain(self) -> tuple[str, ...]:

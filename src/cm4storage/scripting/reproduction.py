@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import StorageFault, is_secret_name
 from cm4storage.scripting.console import without_secrets
+from cm4storage.scripting.rerun import flag_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,19 +119,6 @@ def _words(given: Mapping[str, Any]) -> list[str]:
     """Return the flags of a call that came from a program."""
     skipped = {*_LEFT_OUT, "action", "automation"}
     return ["run", "script", *flag_words({k: v for k, v in given.items() if k not in skipped})]
-
-
-def flag_words(values: Mapping[str, Any], prefix: str = "--") -> list[str]:
-    """Return nested values as cm's flags: ``--a.b=c``."""
-    words: list[str] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            words += flag_words(value, f"{prefix}{name}.")
-        elif isinstance(value, (list, tuple)):
-            words.append(f"{prefix}{name}={','.join(map(str, value))}")
-        else:
-            words.append(f"{prefix}{name}" if value is True else f"{prefix}{name}={value}")
-    return words
 
 
 def _without_secret(word: str) -> str:
