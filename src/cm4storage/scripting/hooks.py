@@ -63,7 +63,7 @@ def call_hook(hooks: ModuleType, name: str, prepared: Prepared, folder: Path) ->
     hook = getattr(hooks, name, None)
     if hook is None:
         return {}
-    answer: Any = None  # what a hook says that leaves by sys.exit(0)
+    answer: object = None  # what a hook says that leaves by sys.exit(0)
     with _inside(folder), _explained(prepared.recipe, name):
         answer = hook(_hook_input(prepared, folder))
     if not isinstance(answer, dict):
