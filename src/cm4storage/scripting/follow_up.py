@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +78,9 @@ def _open_shell(session: Session, env: Mapping[str, Any]) -> None:
     It belongs to the user: nothing is guarded or recorded in it. What the run has started, such
     as a server, lives until the shell ends.
     """
+    import shutil
+    import subprocess
+
     given = os.environ.get("SHELL", "")
     shell = given if shutil.which(given) else shutil.which("bash") or "/bin/sh"
     variables = exported(env, os.environ)
