@@ -266,3 +266,50 @@ def test_sudo_with_a_terminal_may_ask_on_stdin(cm: CM, recipes: Recipes, called:
     terminal.start("run", "script", "--tags=run,it", "--allow_sudo")
     assert terminal.end() == 0
     assert lines_of(called) == ["sudo -S make install"]
+
+
+def test_a_secret_of_a_later_recipe_is_hidden_from_the_start(cm: CM, recipes: Recipes) -> None:
+    recipes.add(
+        "open-it",
+        {"input_mapping": {"pin": "PIN"}, "input_description": {"pin": {"secret": True}}},
+    )
+    recipes.add(
+        "run-it",
+        {"prehook_deps": [{"tags": "open,it"}]},
+        hooks="""
+            def preprocess(i):
+                print("given", i["input"])
+                return {"return": 1, "error": f"no {i['env'].get('PIN')}"}
+        """,
+    )
+    for way in (f"--pin={PLANTED}", f"--env.PIN={PLANTED}", f"--const.PIN={PLANTED}"):
+        done = cm.script("run,it", way)
+        assert done.returncode == 1
+        assert PLANTED not in done.stdout + done.stderr
+        assert "***" in done.stdout + done.stderr
+
+
+def test_a_secret_of_the_host_is_not_logged(cm: CM, recipes: Recipes) -> None:
+    cm.environment |= {
+        "AWS_SECRET_ACCESS_KEY": PLANTED,
+        "TOKENIZERS_PARALLELISM": "false",
+        "MAX_TOKENS": "4096",
+        "GOOGLE_APPLICATION_CREDENTIALS": "/home/me/key.json",
+    }
+    recipes.add("run-it", run="env\nexit 1")
+    done = cm.script("run,it")
+    (log,) = (cm.folder / "repos" / "local" / "logs").iterdir()
+    for text in (done.stdout, log.read_text()):
+        assert "AWS_SECRET_ACCESS_KEY=***" in text
+        assert "TOKENIZERS_PARALLELISM=false" in text
+        assert "MAX_TOKENS=4096" in text
+        assert "/home/me/key.json" in text
+
+
+def test_a_log_that_cannot_be_written_does_not_stop_a_run(cm: CM, recipes: Recipes) -> None:
+    (cm.folder / "repos" / "local" / "logs").write_text("in the way")
+    recipes.add("run-it", run="echo ran\nexit 4")
+    done = cm.script("run,it")
+    assert done.returncode == 4
+    assert "ran\n" in done.stdout
+    assert "warning: no log is written" in done.stdout

@@ -16,6 +16,7 @@ from cm4storage.scripting.console import (
     Console,
     Secrets,
     closing_quietly,
+    host_secrets,
     secret_texts,
     without_secrets,
 )
@@ -91,7 +92,7 @@ def run_script(
     options = request.options
     stream = sys.stderr if options.wants_json else sys.stdout
     console = Console(stream, is_silent=options.is_silent, secrets=secrets)
-    console.hide(secret_texts(given))
+    console.hide([*secret_texts(given), *host_secrets()])
     if options.wants_help:
         _show_help(request, surroundings, console)
         return {}

@@ -189,6 +189,17 @@ def without_secrets(result: Any, secrets: Secrets | None = None) -> Any:
     return known.shown(str(result))
 
 
+def host_secrets() -> Iterator[str]:
+    """Yield the secrets in this process's environment, which scripts inherit and may print.
+
+    Words, small numbers and paths of files that hold credentials are none.
+    """
+    for name, text in os.environ.items():
+        is_plain = text.lower() in _PLAIN_WORDS or text.startswith(("/", "~"))
+        if is_secret_name(name) and not is_plain and not (text.isdigit() and len(text) < 8):
+            yield text
+
+
 def secret_texts(value: Any, *, is_secret: bool = False) -> Iterator[str]:
     """Yield the secrets in a user's call, at any depth.
 

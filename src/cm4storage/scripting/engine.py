@@ -28,6 +28,7 @@ from cm4storage.scripting.inputs import (
     is_secret,
     refuse_unknown,
     refuse_unknown_names,
+    secrets_of_call,
 )
 from cm4storage.scripting.keys import Identity, Key, identity_of, key_of, stored_parts
 from cm4storage.scripting.later import later_of
@@ -122,6 +123,7 @@ class Engine:
             self._session.shade.hide(own_names(known))
         call = with_own_flags(call, recipe, reach)
         specs, folder = specs_of_variables(recipe, reach), self._session.caller_folder
+        self._session.console.hide(secrets_of_call(call, (recipe, *reach.recipes), specs))
         return replace(
             call,
             env=check_variables(specs, "env", call.env, folder),

@@ -13,9 +13,10 @@ from cm4storage.scripting.nearest import nearest
 from cm4storage.scripting.request import OWN_FLAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cm4storage.scripting.metadata import Recipe
+    from cm4storage.scripting.prepare import Call
 
 _OTHER_ENGINES = {
     "debug_script": "To look around after a run: --shell. ",
@@ -79,6 +80,26 @@ def specs_by_variable(recipe: Recipe, mapping: Mapping[str, str]) -> dict[str, I
 def is_secret(name: str, spec: InputSpec | None) -> bool:
     """Tell whether a variable holds a secret, by its name or its input's description."""
     return is_secret_name(name) or (spec is not None and spec.is_secret)
+
+
+def secrets_of_call(
+    call: Call, recipes: Iterable[Recipe], specs: Mapping[str, InputSpec]
+) -> Iterator[str]:
+    """Yield the values of a call that any recipe of the run describes as secret.
+
+    Parameters
+    ----------
+    specs : Mapping
+        The description of the input behind each variable.
+    """
+    for recipe in recipes:
+        for name, spec in recipe.inputs.items():
+            if is_secret(name, spec) and call.inputs.get(name):
+                yield str(call.inputs[name])
+    for values in (call.env, call.const):
+        for name, value in values.items():
+            if value and is_secret(name, specs.get(name)):
+                yield str(value)
 
 
 def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
