@@ -7,21 +7,20 @@ Importing this makes ``import cm4storage`` mean the package beside this reposito
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_REPOSITORY = Path(__file__).resolve().parents[1]
+_REPOSITORY = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _PACKAGE = "cm4storage"
 
 
-def _package_folder() -> Path:
-    for package in (_REPOSITORY / "src" / _PACKAGE, _REPOSITORY.parent):
-        if (package / "scripting" / "__init__.py").is_file():
+def _package_folder() -> str:
+    for package in (f"{_REPOSITORY}/src/{_PACKAGE}", os.path.dirname(_REPOSITORY)):
+        if os.path.isfile(f"{package}/scripting/__init__.py"):
             return package
     raise ImportError(f"the repository {_REPOSITORY} has no {_PACKAGE} library beside it")
 
@@ -29,13 +28,13 @@ def _package_folder() -> Path:
 def _use_library_beside() -> None:
     package = _package_folder()
     loaded = sys.modules.get(_PACKAGE)
-    if loaded is not None and Path(str(loaded.__file__)).resolve().parent == package:
+    if loaded is not None and os.path.dirname(os.path.realpath(str(loaded.__file__))) == package:
         return
     for name in [n for n in sys.modules if n == _PACKAGE or n.startswith(f"{_PACKAGE}.")]:
         del sys.modules[name]
     # Not by sys.path: site-packages in front of the standard library would shadow parts of it.
     spec = importlib.util.spec_from_file_location(
-        _PACKAGE, package / "__init__.py", submodule_search_locations=[str(package)]
+        _PACKAGE, f"{package}/__init__.py", submodule_search_locations=[package]
     )
     if spec is None or spec.loader is None:
         raise ImportError(f"cannot load {package}")
@@ -48,10 +47,10 @@ _use_library_beside()
 
 # The right library can be named only now.
 from cm4storage.core.errors import ExitCode, StorageBenchmarkError  # noqa: E402
-from cm4storage.scripting import actions, cache_actions  # noqa: E402
+from cm4storage.scripting import actions  # noqa: E402
 from cm4storage.scripting.failures import Interrupted, RecipeFailure, exit_status  # noqa: E402
 
-__all__ = ["actions", "answer", "cache_actions", "surroundings"]
+__all__ = ["actions", "answer", "surroundings"]
 
 
 def surroundings(cmind: Any) -> actions.Surroundings:
@@ -59,12 +58,12 @@ def surroundings(cmind: Any) -> actions.Surroundings:
     repositories, home = [], ""
     for repo in cmind.repos.lst:
         # Absolute, because recipes run elsewhere; and one spelling for one folder.
-        folder = Path(repo.path_with_prefix).resolve()
+        folder = os.path.realpath(repo.path_with_prefix)
         repository = actions.Repository(str(repo.meta["alias"]), folder)
         repositories.append(repository)
         if folder == _REPOSITORY:
             home = repository.alias
-    local = (Path(cmind.repos.full_path_to_repos) / cmind.cfg["local_repo_name"]).resolve()
+    local = os.path.realpath(f"{cmind.repos.full_path_to_repos}/{cmind.cfg['local_repo_name']}")
     return actions.Surroundings(repositories, home, local)
 
 
@@ -104,6 +103,8 @@ def _text(error: BaseException, given: dict[str, Any]) -> str:
 
 
 def _crash_text(error: Exception, given: dict[str, Any]) -> str:
+    import traceback
+
     last = traceback.extract_tb(error.__traceback__)[-1]
     details = f"\n{traceback.format_exc()}" if given.get("v") else "  to do: add -v for more"
     return (

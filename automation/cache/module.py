@@ -1,15 +1,17 @@
 """The CM automation ``cache``: a thin adapter of the library beside it."""
 
 import importlib.util
-from pathlib import Path
+import os
 
 from cmind.automation import Automation
 
 _spec = importlib.util.spec_from_file_location(
-    "cm4storage_border", Path(__file__).resolve().parents[1] / "border.py"
+    "cm4storage_border", f"{os.path.dirname(os.path.dirname(os.path.realpath(__file__)))}/border.py"
 )
 border = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(border)
+
+from cm4storage.scripting import cache_actions  # noqa: E402 - border says which library that is
 
 
 class CAutomation(Automation):
@@ -24,12 +26,12 @@ class CAutomation(Automation):
 
     def search(self, i):
         """List the folders of entries: cm find cache [--tags=TAG,_VARIATION]."""
-        return self._answer(i, border.cache_actions.find_entries)
+        return self._answer(i, cache_actions.find_entries)
 
     def show(self, i):
         """Show entries with size, age and tags: cm show cache [--tags=TAG,_VARIATION]."""
-        return self._answer(i, border.cache_actions.show_entries)
+        return self._answer(i, cache_actions.show_entries)
 
     def delete(self, i):
         """Remove entries: cm rm cache --tags=TAG,_VARIATION, or a uid; asks unless -f."""
-        return self._answer(i, border.cache_actions.remove_entries)
+        return self._answer(i, cache_actions.remove_entries)

@@ -1,12 +1,12 @@
 """The CM automation ``script``: a thin adapter of the library beside it."""
 
 import importlib.util
-from pathlib import Path
+import os
 
 from cmind.automation import Automation
 
 _spec = importlib.util.spec_from_file_location(
-    "cm4storage_border", Path(__file__).resolve().parents[1] / "border.py"
+    "cm4storage_border", f"{os.path.dirname(os.path.dirname(os.path.realpath(__file__)))}/border.py"
 )
 border = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(border)

@@ -63,7 +63,11 @@ def test_library_imports_point_one_way(ring: str) -> None:
 
 def test_core_needs_the_standard_library_only() -> None:
     for file in python_files("src/cm4storage/core"):
-        assert _texts(_foreign(imports_of(file))) == []
+        # For mypy alone, which knows the module without its being installed; and a module of the
+        # standard library whose name changes with the version.
+        known = {"records.py": {"typing_extensions"}, "canonical.py": {"_sha2", "_sha256"}}
+        allowed = frozenset(known.get(file.name, ()))
+        assert _texts(_foreign(imports_of(file), allowed)) == []
 
 
 def test_scripting_needs_pyyaml_and_the_standard_library_only() -> None:

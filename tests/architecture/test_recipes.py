@@ -9,7 +9,8 @@ import pytest
 import yaml
 from source_trees import ROOT, imports_of
 
-METADATA = sorted((*ROOT.glob("script/*/_cm.yaml"), *ROOT.glob("automation/*/_cm.yaml")))
+METADATA = sorted((*ROOT.glob("script/*/_cm.yaml"), *ROOT.glob("automation/*/_cm.json")))
+IN_YAML = [path for path in METADATA if path.suffix == ".yaml"]
 RECIPES = sorted(path for path in (ROOT / "script").iterdir() if path.is_dir())
 UID = re.compile(r"""^(?P<key>\w*uid):\s*(?P<value>.*?)\s*(?:#.*)?$""", re.MULTILINE)
 QUOTED_UID = re.compile(r""""[0-9a-f]{16}"|'[0-9a-f]{16}'""")
@@ -31,7 +32,7 @@ def test_there_are_recipes_and_automations() -> None:
     assert {path.parts[-3] for path in METADATA} == {"script", "automation"}
 
 
-@pytest.mark.parametrize("path", METADATA, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", IN_YAML, ids=lambda path: path.parent.name)
 def test_identifiers_are_quoted(path: Any) -> None:
     # cmind crashes on an identifier of digits alone, which YAML reads as a number.
     found = UID.findall(path.read_text(encoding="utf-8"))

@@ -36,6 +36,15 @@ def running_threads(process: str) -> list[str]:
     return found
 
 
+def has_open(process: int, path: Path) -> bool:
+    """Tell whether a process has a file open."""
+    for link in Path("/proc", str(process), "fd").iterdir():
+        with contextlib.suppress(OSError):
+            if link.readlink() == path:
+                return True
+    return False
+
+
 def until(condition: Callable[[], object], timeout_s: float = 30.0) -> bool:
     """Wait until `condition` holds; False if it does not in time."""
     deadline_s = time.monotonic() + timeout_s

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from recipe_books import Recipes
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import replace
 from cm4storage.scripting.actions import Repository
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from recipe_books import Library
@@ -76,16 +78,79 @@ def test_edited_and_new_and_removed_recipes_are_noticed(recipes: Recipes, librar
         library.run("run,at")
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', '{"format": 7, "recipes": {}}', "[1]"])
+def index_of(library: Library) -> Path:
+    return library.surroundings.local_folder / ".cm4storage-recipes"
+
+
+def settle(recipes: Recipes, library: Library) -> bytes:
+    """Run until the index is believed: files that changed just now are looked at again."""
+    newest_s = max(p.stat().st_ctime for p in recipes.folder.glob("script/*/_cm.yaml"))
+    while time.time() - newest_s < 0.15:
+        time.sleep(0.02)
+    library.run("run,it")
+    library.run("run,it")
+    return index_of(library).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1],
+        lambda data: data.replace(b"cm4storage recipes", b"cm4storage recipe5"),
+        lambda data: data.replace(b",it,", b",at,"),
+        lambda data: data.replace(b"\t", b" "),
+        lambda data: data + b"\xff\n+",
+    ],
+)
 def test_a_damaged_index_costs_nothing_but_time(
-    recipes: Recipes, library: Library, text: str
+    recipes: Recipes, library: Library, damage: Callable[[bytes], bytes]
 ) -> None:
     recipes.add("run-it", {**NAMED, "env": {"WHO": "1"}})
-    library.run("run,it")
-    index = library.surroundings.local_folder / ".cm4storage-recipes.json"
-    assert "run-it" in index.read_text()
-    index.write_text(text)
+    good = settle(recipes, library)
+    assert damage(good) != good
+    index_of(library).write_bytes(damage(good))
     assert library.env("run,it") == {"WHO": "1"}
+    assert index_of(library).read_bytes() == good
+
+
+def test_an_index_that_is_believed_is_not_written_again(recipes: Recipes, library: Library) -> None:
+    recipes.add("run-it", {**NAMED, "env": {"WHO": "1"}})
+    settle(recipes, library)
+    before = index_of(library).stat()
+    library.run("run,it")
+    assert index_of(library).stat().st_ino == before.st_ino
+
+
+def test_an_edit_within_one_tick_of_the_clock_is_noticed(
+    recipes: Recipes, library: Library
+) -> None:
+    for number in range(200, 240):  # of one length, and right after the index was written
+        recipes.add("run-it", {**NAMED, "tags": ["run", f"it{number}"], "env": {"WHO": "1"}})
+        assert library.env(f"run,it{number}") == {"WHO": "1"}
+
+
+def test_what_stands_beside_the_metadata_counts_when_the_recipe_is_chosen(
+    recipes: Recipes, library: Library
+) -> None:
+    folder = recipes.add("run-it", {**NAMED, "env": {"WHO": "1"}})
+    recipes.add("run-it-too", {**NAMED, "tags": ["run", "it", "too"], "env": {"WHO": "2"}})
+    settle(recipes, library)
+    (folder / "_cm.json").write_text('{"tags": ["run", "other"]}')
+    assert library.env("run,it") == {"WHO": "2"}
+
+
+def test_a_folder_whose_name_cannot_stand_in_the_index_is_left_out(
+    recipes: Recipes, library: Library
+) -> None:
+    recipes.add("run-it", {**NAMED, "env": {"WHO": "1"}})
+    recipes.add("run-a\tb\nc", {"tags": ["run", "odd"]})
+    assert library.env("run,it") == {"WHO": "1"}
+    assert library.env("run,it") == {"WHO": "1"}
+    assert "left out" in library.said()
+    with pytest.raises(UserError, match="no recipe has all"):
+        library.run("run,odd")
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,17 @@ import os
 import re
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from process_watch import running, running_threads, until
+from process_watch import has_open, running, running_threads, until
 from recipe_books import Recipes
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.core.records import replace
 from cm4storage.scripting.actions import Repository
 from cm4storage.scripting.phases import parse_env_file
 
@@ -270,7 +270,7 @@ def test_helpers_on_the_lifeline_end_with_the_run(
 
 
 def test_folders_of_killed_runs_are_swept(library: Library, recipes: Recipes) -> None:
-    recipes.add("run-it")
+    recipes.add("run-it", run="true")
     temporary = library.surroundings.local_folder.parent / "tmp"
     for name, age_s in (("cm-run-old", 3600), ("cm-run-new", 0), ("other", 3600)):
         folder = temporary / name
@@ -381,11 +381,11 @@ def test_threads_that_outlive_their_main_thread_are_ended(cm: CM, recipes: Recip
 
 
 def test_a_hash_can_be_interrupted(cm: CM, recipes: Recipes) -> None:
-    folder = recipes.add("run-it")
+    folder = recipes.add("run-it", {"cache": True})
     with (folder / "huge.bin").open("wb") as stream:
         stream.truncate(1 << 40)  # takes no space, and minutes to read
     process = cm.start("run", "script", "--tags=run,it")
-    assert until(lambda: any(cm.temporary.iterdir()))
+    assert until(lambda: has_open(process.pid, folder / "huge.bin"))
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 143, said

@@ -6,9 +6,22 @@ concatenated without framing, and NaN is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["canonical_json", "digest", "sha256"]
+
+if TYPE_CHECKING:
+    from hashlib import sha256
+else:
+    # hashlib loads OpenSSL, which takes longer than all the small digests of a run.
+    try:
+        from _sha256 import sha256  # Python 3.10 and 3.11
+    except ImportError:
+        try:
+            from _sha2 import sha256
+        except ImportError:
+            from hashlib import sha256
 
 
 def canonical_json(value: Any) -> str:
@@ -26,4 +39,4 @@ def canonical_json(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """Return the SHA-256 of the canonical JSON of `value`, in hex."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    return sha256(canonical_json(value).encode()).hexdigest()

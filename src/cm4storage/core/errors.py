@@ -90,18 +90,20 @@ class InternalError(StorageBenchmarkError):
     exit_code = ExitCode.INTERNAL
 
 
-_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
-_SECRET_NAME = re.compile(
-    r"(secret|passw|token|credential|api_?key|access_?key|account_?key|connection_?string|sas)",
-    re.IGNORECASE,
+# Compiled on first use only: an import of this module stands in the way of every command.
+_CREDENTIALS_IN_URL = r"(?<=://)[^/@\s]+@"
+_SECRET_WORDS = (
+    *("secret", "passw", "token", "credential", "sas", "apikey", "api_key", "accesskey"),
+    *("access_key", "accountkey", "account_key", "connectionstring", "connection_string"),
 )
 
 
 def is_secret_name(name: str) -> bool:
     """Tell whether a variable or input of this name holds a secret."""
-    return _SECRET_NAME.search(name) is not None
+    lowered = name.lower()
+    return any(word in lowered for word in _SECRET_WORDS)
 
 
 def redact_url(text: str) -> str:
     """Return `text` with the user part of every URL replaced by ``***``."""
-    return _CREDENTIALS_IN_URL.sub("***@", text)
+    return re.sub(_CREDENTIALS_IN_URL, "***@", text) if "://" in text else text

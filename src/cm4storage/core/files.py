@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
@@ -24,7 +23,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     StorageFault
         If the file system refuses; no temporary file is left.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as stream:
             stream.write(text)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError
-from cm4storage.scripting.cache import CacheStore
-from cm4storage.scripting.catalog import RecipeCatalog, Repository, Summary, recipe_line
+from cm4storage.core.records import dataclass
+from cm4storage.scripting.catalog import RecipeCatalog, recipe_line
 from cm4storage.scripting.console import (
     Console,
     Secrets,
@@ -23,18 +22,21 @@ from cm4storage.scripting.console import (
 from cm4storage.scripting.engine import Engine
 from cm4storage.scripting.environment import host_environment
 from cm4storage.scripting.follow_up import follow_up, recorded, refuse_without_terminal
-from cm4storage.scripting.help import USAGE, recipe_help
+from cm4storage.scripting.index import Repository, Summary
+from cm4storage.scripting.metadata import as_path
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query
 from cm4storage.scripting.request import Request, parse_request, wants_json
 from cm4storage.scripting.session import Session, open_session
 from cm4storage.scripting.signals import SignalGuard
-from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-_INDEX_FILE = ".cm4storage-recipes.json"
+    from cm4storage.scripting.cache import CacheStore
+
+_INDEX_FILE = ".cm4storage-recipes"
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,37 @@ class Surroundings:
         All registered repositories, in order of precedence.
     home : str
         The alias of the repository that holds the automation.
-    local_folder : Path
+    local_place : str
         CM's local repository: the cache and the index of recipes live there.
     """
 
     repositories: Sequence[Repository]
     home: str
-    local_folder: Path
+    local_place: str | os.PathLike[str]
+
+    @property
+    def local_folder(self) -> Path:
+        """The folder of CM's local repository."""
+        return as_path(self.local_place)
 
     @property
     def cache(self) -> CacheStore:
         """The cache of recipes' results."""
-        return CacheStore(self.local_folder / "cache")
+        from cm4storage.scripting.cache import CacheStore
+
+        return CacheStore(as_path(self.cache_folder))
+
+    @property
+    def cache_folder(self) -> str:
+        """Where the entries of the cache are."""
+        return f"{os.fspath(self.local_place)}/cache"
 
     def catalog(self, console: Console) -> RecipeCatalog:
         """Return the catalog of all recipes; those of the home repository come first."""
         ordered = sorted(self.repositories, key=lambda r: r.alias != self.home)
-        return RecipeCatalog(ordered, self.local_folder / _INDEX_FILE, console.warning)
+        return RecipeCatalog(
+            ordered, f"{os.fspath(self.local_place)}/{_INDEX_FILE}", console.warning
+        )
 
 
 def run_script(
@@ -97,20 +113,20 @@ def run_script(
         _show_help(request, surroundings, console)
         return {}
     if not (request.query.tags or request.query.name):
+        from cm4storage.scripting.help import USAGE
+
         raise UsageError("which recipe? Give its tags", advice=USAGE)
     if options.opens_shell:
         refuse_without_terminal()
-    cache = surroundings.cache
+    catalog = surroundings.catalog(console)
     try:
         with (
-            contextlib.closing(EntryUses(cache.locks)) as uses,
             SignalGuard() as guard,
             open_session(
-                console, options, _caller_folder(), guard, surroundings.local_folder
+                console, options, _caller_folder(), guard, os.fspath(surroundings.local_place)
             ) as session,
+            contextlib.closing(Engine(catalog, surroundings.cache_folder, session)) as engine,
         ):
-            catalog = surroundings.catalog(console)
-            engine = Engine(catalog, cache, uses, session)
             with recorded(given, session, catalog) as record:
                 result = _run(request, surroundings, session, engine)
                 record.update(result)
@@ -173,25 +189,36 @@ def _run(
     )
     if request.options.prints_deps:
         _print_deps(session)
-    times = {"times": [asdict(lap) for lap in session.stopwatch.laps]}
-    return {
-        "recipe": outcome.identity.recipe,
+    result: dict[str, Any] = {
+        "recipe": outcome.recipe,
         "new_env": dict(outcome.new_env),
         "new_state": dict(outcome.new_state),
-        "recipes": [asdict(step) for step in session.steps],
-        **(times if request.options.prints_times else {}),
     }
+    if request.is_result_read:
+        shown = session.console.shown
+        steps = [step.as_json() for step in session.steps]
+        result["recipes"] = [
+            {name: shown(v) if isinstance(v, str) else v for name, v in step.items()}
+            for step in steps
+        ]
+    if request.options.prints_times:
+        result["times"] = session.stopwatch.as_json()
+    return result
 
 
 def _print_deps(session: Session) -> None:
     session.console.line()
     session.console.line("each recipe of this run, alone:", style="bold")
-    depths = {step.command: step.depth for step in reversed(session.steps)}
-    for command in dict.fromkeys(step.command for step in session.steps):
-        session.console.line(f"{'  ' * depths[command]}{command}")
+    depths: dict[str, int] = {}
+    for step in session.steps:
+        depths.setdefault(step.command, step.depth)
+    for command, depth in depths.items():
+        session.console.line(f"{'  ' * depth}{command}")
 
 
 def _show_help(request: Request, surroundings: Surroundings, console: Console) -> None:
+    from cm4storage.scripting.help import USAGE, recipe_help
+
     if not (request.query.tags or request.query.name):
         console.line(USAGE)
         return
@@ -202,9 +229,9 @@ def _show_help(request: Request, surroundings: Surroundings, console: Console) -
         console.line(line)
 
 
-def _caller_folder() -> Path:
+def _caller_folder() -> str:
     try:
-        return Path.cwd()
+        return os.getcwd()
     except FileNotFoundError as error:
         raise UserError(
             "the current folder does not exist any more", advice="cd to another"

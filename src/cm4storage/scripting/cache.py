@@ -9,16 +9,14 @@ that failed or was killed.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import re
-import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.files import locked, write_json_atomically
+from cm4storage.core.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +27,7 @@ _DESCRIPTION_FILE = "_cm.json"
 CACHE_AUTOMATION = ("cache", "541d6f712a6b464e")
 _STATE_FORMAT = 1
 _UID_LENGTH = 16
-_LEFTOVER_NAME = re.compile(r"(\.?)([0-9a-f]{16})(\.kept)?")
+_LEFTOVER_NAME = r"(\.?)([0-9a-f]{16})(\.kept)?"
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ class CacheStore:
         if not self.folder.is_dir():
             return
         for folder in sorted(self.folder.iterdir()):
-            match = _LEFTOVER_NAME.fullmatch(folder.name)
+            match = re.fullmatch(_LEFTOVER_NAME, folder.name)
             if match is None or not (self.locks / f"{match[2]}.lock").exists():
                 continue
             state = "incomplete" if match[1] or match[3] else _leftover_state(folder)
@@ -250,6 +248,8 @@ class CacheStore:
         try:
             (folder / STATE_FILE).unlink(missing_ok=True)
             if folder.exists():
+                import shutil  # brings the compressors along
+
                 shutil.rmtree(folder)
         except NotADirectoryError:
             folder.unlink()
@@ -274,6 +274,8 @@ def new_entry(
     outputs: tuple[Mapping[str, Any], Mapping[str, Any]],
 ) -> Entry:
     """Return an entry made now; `recipe` is alias and uid, `outputs` are new env and state."""
+    import datetime
+
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     new_env, new_state = outputs
     return Entry(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UsageError, UserError
+from cm4storage.core.records import asdict, dataclass
 from cm4storage.core.units import format_bytes
 from cm4storage.scripting.console import Console
 from cm4storage.scripting.query import Query

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -49,14 +50,32 @@ COMMAND_VARIABLE = "MLPERF_STORAGE_CM_COMMAND"
 """How the user calls ``cm``; for the commands that are shown, and for nothing else."""
 
 _KEPT_HOST_KEYS = frozenset(("PATH", "HOME", "TMPDIR", COMMAND_VARIABLE, *HOST_KEYS))
-_KEPT_CM_KEYS = re.compile(r"CM_(REPOS|HOME|CONFIG|INDEX|DEBUG|CORE_\w+)")
-
-_PLACEHOLDER = re.compile(r"<<<(.*?)>>>")
+_KEPT_CM_KEYS = frozenset(("CM_REPOS", "CM_HOME", "CM_CONFIG", "CM_INDEX", "CM_DEBUG"))
+_PLACEHOLDER = r"<<<(.*?)>>>"
 
 
 def matches_any(name: str, patterns: Iterable[str]) -> bool:
     """Tell whether `name` is one of `patterns`, which may hold ``*`` and ``?``."""
-    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    exact, prefixes, others = _sorted_patterns(tuple(patterns))
+    return (
+        name in exact
+        or name.startswith(prefixes)
+        or any(fnmatch.fnmatchcase(name, pattern) for pattern in others)
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _sorted_patterns(
+    patterns: tuple[str, ...],
+) -> tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]:
+    """Return the names, the beginnings (``X*``) and the real patterns among `patterns`."""
+    prefixes = [p[:-1] for p in patterns if p.endswith("*") and not _is_pattern(p[:-1])]
+    others = [p for p in patterns if _is_pattern(p[:-1]) or p.endswith(("?", "]"))]
+    return frozenset(patterns), tuple(prefixes), tuple(others)
+
+
+def _is_pattern(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
 
 
 def selected(values: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, Any]:
@@ -64,7 +83,10 @@ def selected(values: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, An
 
     A pattern may also be ``<<<KEY>>>``: the variable whose name is the value of KEY.
     """
-    wanted = [_PLACEHOLDER.sub(lambda m: str(values.get(m[1], "")), p) for p in patterns]
+    wanted = [
+        re.sub(_PLACEHOLDER, lambda m: str(values.get(m[1], "")), p) if "<<<" in p else p
+        for p in patterns
+    ]
     return {name: value for name, value in values.items() if matches_any(name, wanted)}
 
 
@@ -117,12 +139,12 @@ def fill(text: str, env: Mapping[str, Any], *, must_be_known: bool = False) -> s
             raise UserError(f"the variable {match[1]} in {text!r} is not set")
         return match[0]
 
-    return _PLACEHOLDER.sub(value, text)
+    return re.sub(_PLACEHOLDER, value, text) if "<<<" in text else text
 
 
 def is_unresolved(value: Any) -> bool:
     """Tell whether a value still refers to a variable that is not known yet."""
-    return "<<<" in str(value) and _PLACEHOLDER.search(str(value)) is not None
+    return "<<<" in str(value) and re.search(_PLACEHOLDER, str(value)) is not None
 
 
 def exported(env: Mapping[str, Any], inherited: Mapping[str, str]) -> dict[str, str]:
@@ -175,7 +197,7 @@ class HostShade:
         listed = set(names)
         patterns = [name for name in listed if re.match(r"[^*?\[<]+[*?\[]", name)]
         for name in list(os.environ):
-            if name in _KEPT_HOST_KEYS or _KEPT_CM_KEYS.fullmatch(name):
+            if name in _KEPT_HOST_KEYS or name in _KEPT_CM_KEYS or name.startswith("CM_CORE_"):
                 continue
             if name in listed or any(fnmatch.fnmatchcase(name, each) for each in patterns):
                 self._hidden[name] = os.environ.pop(name)
@@ -188,7 +210,7 @@ class HostShade:
 
 def placeholders(text: str) -> list[str]:
     """Return the variables to which ``<<<KEY>>>`` in a text refers."""
-    return _PLACEHOLDER.findall(text)
+    return re.findall(_PLACEHOLDER, text) if "<<<" in text else []
 
 
 def _prepend(result: dict[str, str], name: str, value: Any) -> None:

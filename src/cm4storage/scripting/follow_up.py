@@ -64,9 +64,11 @@ def follow_up(env: Mapping[str, Any], session: Session) -> None:
         for line in env_lines(env, console):
             console.line(line)
     if options.saves_env:
+        from pathlib import Path
+
         from cm4storage.scripting.saved_env import save_env
 
-        written = save_env(env, session.caller_folder, console)
+        written = save_env(env, Path(session.caller_folder), console)
         console.line(f"saved: {', '.join(map(str, written))}")
     if options.opens_shell:
         _open_shell(session, env)

@@ -118,17 +118,18 @@ def guarded(session: Session, prepared: Prepared) -> Iterator[None]:
     UserError
         If the recipe wanted to change the system, even if it went on without.
     """
+    guards = session.guards  # in force from here on
     try:
         yield
     except StorageBenchmarkError as error:
-        calls = session.guards.refused()
+        calls = guards.refused()
         if calls:
             raise _error(prepared, calls, error.where) from error
         raise
     finally:
         for name, value in list(prepared.env.items()):
-            prepared.env[name] = session.guards.removed(value)
-    calls = session.guards.refused()
+            prepared.env[name] = guards.removed(value)
+    calls = guards.refused()
     if calls:
         raise _error(prepared, calls, " > ".join(prepared.chain))
 

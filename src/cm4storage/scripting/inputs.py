@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UsageError, UserError, is_secret_name
-from cm4storage.scripting.metadata import InputSpec
+from cm4storage.core.records import dataclass
+from cm4storage.scripting.metadata import InputSpec, as_path
 from cm4storage.scripting.nearest import nearest
 from cm4storage.scripting.request import OWN_FLAGS
 
@@ -52,7 +51,7 @@ def map_inputs(
     recipe: Recipe,
     mapping: Mapping[str, str],
     inputs: Mapping[str, Any],
-    caller_folder: Path,
+    caller_folder: str,
 ) -> MappedInputs:
     """Return what `inputs` mean to `recipe`.
 
@@ -141,7 +140,7 @@ def refuse_unknown_names(given: Iterable[str], known: Iterable[str]) -> None:
 
 
 def check_variables(
-    specs: Mapping[str, InputSpec], kind: str, values: Mapping[str, Any], caller_folder: Path
+    specs: Mapping[str, InputSpec], kind: str, values: Mapping[str, Any], caller_folder: str
 ) -> dict[str, Any]:
     """Return what ``--env.X=`` or ``--const.X=`` mean for variables that are inputs, too.
 
@@ -160,7 +159,7 @@ def check_variables(
     }
 
 
-def _checked(spec: InputSpec, flag: str, value: Any, caller_folder: Path) -> Any:
+def _checked(spec: InputSpec, flag: str, value: Any, caller_folder: str) -> Any:
     if spec.type == "flag":
         return _flag(spec, flag, value)
     if not spec.type:
@@ -203,7 +202,7 @@ def _check_number(spec: InputSpec, flag: str, text: str) -> None:
 
 
 def _check_file(flag: str, text: str) -> None:
-    path = Path(text)
+    path = as_path(text)
     try:
         if path.is_dir():
             raise UserError(f"--{flag}: this is a folder, not a file", where=text)
@@ -217,10 +216,10 @@ def _check_file(flag: str, text: str) -> None:
         raise UserError(f"--{flag}: cannot be read: {error.strerror}", where=text) from error
 
 
-def _absolute(text: str, caller_folder: Path) -> str:
+def _absolute(text: str, caller_folder: str) -> str:
     if "://" in text:
         return text
-    return os.path.abspath(caller_folder / Path(text).expanduser())  # noqa: PTH100 - keeps links
+    return os.path.abspath(os.path.join(caller_folder, os.path.expanduser(text)))  # keeps links
 
 
 def _wrong(

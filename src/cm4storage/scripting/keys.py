@@ -6,26 +6,28 @@ and the keys of the dependencies. It never covers volatile variables or what the
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.canonical import digest
+from cm4storage.core.canonical import digest, sha256
 from cm4storage.core.errors import UserError, redact_url
+from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import HOST_KEYS, LOCAL_ENV_KEYS, exported_text, matches_any
 from cm4storage.scripting.inputs import is_secret
 from cm4storage.scripting.own_flags import asked_of
 
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Iterable, Iterator, Mapping
 
     from cm4storage.scripting.later import Later
     from cm4storage.scripting.metadata import InputSpec, Recipe
     from cm4storage.scripting.prepare import Prepared
+    from cm4storage.scripting.session import Session
 
 _KEY_FORMAT = 1
+_SMALL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,11 @@ class Fingerprints:
 
     Parameters
     ----------
-    run_folder : Path
-        The run's private folder, whose name means nothing: files below it count by content.
-    volatile : set of str
-        Patterns of the variables that no key covers.
+    session : Session
+        The run. Its private folder's name means nothing: files below it count by content.
     """
 
-    run_folder: Path
-    volatile: set[str] = field(default_factory=set)
+    session: Session
     _code: dict[Path, Mapping[str, str]] = field(default_factory=dict)
 
     def code(self, recipe: Recipe) -> Mapping[str, str]:
@@ -118,8 +117,8 @@ class Fingerprints:
         return self._without_run_folder(text)
 
     def _without_run_folder(self, text: str) -> Any:
-        run_folder = str(self.run_folder)
-        if run_folder not in text:
+        run_folder = str(self.session.made_folder or "")
+        if not run_folder or run_folder not in text:
             return text
         path = Path(text)
         if not text.startswith(run_folder) or not path.exists():
@@ -129,7 +128,7 @@ class Fingerprints:
 
     def counts(self, name: str) -> bool:
         """Tell whether a variable of this name can be part of a key."""
-        return not matches_any(name, (*self.volatile, *HOST_KEYS, *LOCAL_ENV_KEYS))
+        return not matches_any(name, (*self.session.volatile, *HOST_KEYS, *LOCAL_ENV_KEYS))
 
 
 def key_of(
@@ -294,10 +293,18 @@ def _code_digest(path: Path) -> str:
     return _file_digest(path)
 
 
+def _new_state(size_bytes: int) -> hashlib._Hash:
+    if size_bytes < _SMALL_BYTES:
+        return sha256()
+    import hashlib  # OpenSSL's is three times as fast, once it is loaded
+
+    return hashlib.sha256()
+
+
 def _file_digest(path: Path) -> str:
-    state = hashlib.sha256()
     try:
         with path.open("rb") as stream:
+            state = _new_state(os.fstat(stream.fileno()).st_size)
             while chunk := stream.read(1 << 20):
                 state.update(chunk)
     except OSError as error:

@@ -5,10 +5,10 @@ A hit skips them, so their code and whatever reaches them from outside belong to
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import digest
+from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import matches_any
 from cm4storage.scripting.metadata import nothing
 from cm4storage.scripting.reach import known_inputs, reachable

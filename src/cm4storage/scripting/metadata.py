@@ -8,19 +8,21 @@ from __future__ import annotations
 import functools
 import json
 import os
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 METADATA_FILES = ("_cm.yaml", "_cm.json")
+DEPENDENCY_PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+_PLAIN_FILES = frozenset((*METADATA_FILES, "meta.yaml", "meta.json", "README.md"))
 INPUT_TYPES = ("string", "int", "float", "flag", "path", "file")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -122,15 +124,15 @@ class Recipe:
 
     alias: str
     uid: str
-    folder: Path
+    place: str
     repository: str
     tags: tuple[str, ...]
     name: str
     layer: Layer
-    variations: Mapping[str, Variation] = field(repr=False)
-    versions: Mapping[str, Mapping[str, Any]] = field(repr=False)
-    inputs: Mapping[str, InputSpec] = field(repr=False)
-    raw: Mapping[str, Any] = field(repr=False)
+    variations: Mapping[str, Variation]
+    versions: Mapping[str, Mapping[str, Any]]
+    inputs: Mapping[str, InputSpec]
+    raw: Mapping[str, Any]
     default_variation: str = ""
     valid_variation_combinations: tuple[tuple[str, ...], ...] = ()
     invalid_variation_combinations: tuple[tuple[str, ...], ...] = ()
@@ -139,6 +141,11 @@ class Recipe:
     is_cached: bool = False
     runs_once: bool = False
     keeps_across_versions: bool = False
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """The recipe's folder."""
+        return as_path(self.place)
 
     @functools.cached_property
     def all_layers(self) -> tuple[Layer, ...]:
@@ -153,33 +160,55 @@ class Recipe:
     @functools.cached_property
     def declared(self) -> frozenset[str]:
         """The variables that the recipe declares to depend on, in any of its layers."""
-        return frozenset(
-            key
-            for layer in self.all_layers
-            for key in (*layer.default_env, *layer.env, *layer.const, *layer.input_mapping.values())
-        )
+        found: set[str] = set()
+        for raw in self._raw_layers:
+            for key in ("default_env", "env", "const"):
+                found.update(map(str, raw.get(key) or ()))
+            found.update(map(str, dict(raw.get("input_mapping") or {}).values()))
+        return frozenset(found)
+
+    @functools.cached_property
+    def own_names(self) -> frozenset[str]:
+        """The variables, or their patterns, that the recipe knows as its own."""
+        outputs = (raw.get("new_env_keys") or () for raw in self._raw_layers)
+        return self.declared.union(*(map(str, keys) for keys in outputs))
+
+    @functools.cached_property
+    def has_dependencies(self) -> bool:
+        """Whether any of the layers has dependencies."""
+        return any(raw.get(phase) for raw in self._raw_layers for phase in DEPENDENCY_PHASES)
+
+    @functools.cached_property
+    def has_code(self) -> bool:
+        """Whether there is anything in the folder that a run could start or call."""
+        return not _PLAIN_FILES.issuperset(os.listdir(self.place))
 
     @property
-    def metadata_file(self) -> Path:
+    def _raw_layers(self) -> Iterator[Mapping[str, Any]]:
+        # Not `all_layers`: a recipe may have hundreds of variations that nobody asked for.
+        yield self.raw
+        yield from (variation.raw for variation in self.variations.values())
+        yield from self.versions.values()
+
+    @property
+    def metadata_file(self) -> str:
         """The file to name in errors."""
-        return next(
-            (self.folder / name for name in METADATA_FILES if (self.folder / name).exists()),
-            self.folder / METADATA_FILES[0],
-        )
+        files = [f"{self.place}/{name}" for name in METADATA_FILES]
+        return next((file for file in files if os.path.exists(file)), files[0])
 
 
 @dataclass(frozen=True)
 class _Part:
     """A mapping of the metadata file, with the place that errors name."""
 
-    file: Path
+    file: str
     place: str
     raw: Mapping[str, Any]
 
     def wrong(self, key: str, rule: str) -> UserError:
         """Return the error for the value of `key`."""
         place = f"{self.place}.{key}" if self.place else key
-        return UserError(f"{place}: {rule}, not {self.raw.get(key)!r}", where=str(self.file))
+        return UserError(f"{place}: {rule}, not {self.raw.get(key)!r}", where=self.file)
 
     def text(self, key: str) -> str:
         """Return a scalar as text; "" when it is missing."""
@@ -254,7 +283,14 @@ class _Part:
         return [_Part(self.file, f"{place}[{n}]", item) for n, item in enumerate(value)]
 
 
-def read_metadata(folder: Path) -> dict[str, Any]:
+def as_path(place: str | os.PathLike[str]) -> Path:
+    """Return a path object; pathlib is imported by the first, since many runs need none."""
+    from pathlib import Path
+
+    return Path(place)
+
+
+def read_metadata(folder: str) -> dict[str, Any]:
     """Return the metadata of the artifact in `folder`; ``_cm.json`` refines ``_cm.yaml``.
 
     Raises
@@ -264,45 +300,48 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     for name in METADATA_FILES:
-        path = folder / name
-        if path.exists():
+        path = f"{folder}/{name}"
+        if os.path.exists(path):
             merged.update(_parsed(path, file_stamp(path)))
     return merged
 
 
-def file_stamp(path: Path | str) -> tuple[int, ...]:
+def file_stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """Return what changes whenever a file is edited, even within one tick or with its old time."""
-    status = os.stat(path)  # noqa: PTH116 - called for thousands of files
+    status = os.stat(path)
     return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 @functools.lru_cache(maxsize=8192)
-def _parsed(path: Path, stamp: tuple[int, ...]) -> Mapping[str, Any]:  # noqa: ARG001 - for the memo
+def _parsed(path: str, stamp: tuple[int, ...]) -> Mapping[str, Any]:  # noqa: ARG001 - for the memo
     try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        value = json.loads(text) if path.endswith(".json") else yaml.load(text, Loader=_Loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(
-            f"cannot read the metadata file {path.name}", where=str(path), meaning=str(error)
+            f"cannot read the metadata file {os.path.basename(path)}",
+            where=path,
+            meaning=str(error),
         ) from error
     if not isinstance(value, dict):
-        raise UserError("a metadata file must hold a mapping", where=str(path))
+        raise UserError("a metadata file must hold a mapping", where=path)
     return value
 
 
-def parse_recipe(folder: Path, repository: str) -> Recipe:
-    """Return the recipe in `folder`.
+def parse_recipe(place: str, repository: str) -> Recipe:
+    """Return the recipe in the folder `place`.
 
     Raises
     ------
     UserError
         If the metadata is malformed; names file, key and rule.
     """
-    part = _Part(folder / METADATA_FILES[0], "", read_metadata(folder))
+    part = _Part(f"{place}/{METADATA_FILES[0]}", "", read_metadata(place))
     return Recipe(
-        alias=part.text("alias") or folder.name,
+        alias=part.text("alias") or os.path.basename(place),
         uid=part.text("uid"),
-        folder=folder,
+        place=place,
         repository=repository,
         tags=part.texts("tags"),
         name=part.text("name"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +32,10 @@ _YES_FLAGS: Final = ("skip_sys_utils", "skip_sudo")
 _KEY_VARIABLES: Final = frozenset(OWN_VARIABLES.values())
 
 
-def with_own_flags(call: Call, recipe: Recipe, reach: Reach) -> Call:
+def with_own_flags(call: Call, recipe: Recipe, reach: Reach, options: Options) -> Call:
     """Return the user's call with these flags as variables."""
+    if options.forces_cache:
+        call = replace(call, is_keyed=True)
     mapped = {
         name
         for each in (recipe, *reach.recipes)

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import StorageBenchmarkError, StorageFault, UserError
 from cm4storage.scripting.environment import merge, substitute
 from cm4storage.scripting.failures import RecipeFailure, status_cause, status_text
-from cm4storage.scripting.hooks import call_hook, load_hooks
-from cm4storage.scripting.rerun import rerun_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,13 +29,15 @@ _EXPLAINED_STATUSES = (1, 2, 3)
 def run_phases(
     session: Session,
     prepared: Prepared,
-    folder: Path,
+    folder: Path | None,
     run_dependencies: Callable[[str], object],
 ) -> None:
     """Run a recipe in `folder`; what it puts out is then in ``prepared.env`` and ``.state``.
 
     Parameters
     ----------
+    folder : Path or None
+        The working folder; None for a recipe without code.
     run_dependencies : callable
         Runs the dependencies of the phase that it is given.
 
@@ -46,6 +46,11 @@ def run_phases(
     RecipeFailure
         Names the chain of recipes, the phase, and the command that reruns only this recipe.
     """
+    if folder is None:
+        _run_dependencies_alone(session, prepared, run_dependencies)
+        return
+    from cm4storage.scripting.hooks import call_hook, load_hooks
+
     _set_places(session, prepared, folder)
     with _failing(prepared, "preprocess"):
         hooks = load_hooks(prepared.recipe)
@@ -65,6 +70,17 @@ def run_phases(
         with _failing(prepared, "postprocess"), session.guard.interruptible():
             call_hook(hooks, "postprocess", prepared, folder)
     run_dependencies("post_deps")
+    session.guard.check()
+
+
+def _run_dependencies_alone(
+    session: Session, prepared: Prepared, run_dependencies: Callable[[str], object]
+) -> None:
+    """Do what is left of a run where the recipe has no code."""
+    if prepared.script_name != "run":
+        _run_script(session, prepared, prepared.recipe.folder)  # which it says is missing
+    for phase in ("prehook_deps", "posthook_deps", "post_deps"):
+        run_dependencies(phase)
     session.guard.check()
 
 
@@ -88,7 +104,7 @@ def parse_env_file(text: str) -> dict[str, str]:
 
 def _set_places(session: Session, prepared: Prepared, folder: Path) -> None:
     prepared.env["CM_TMP_CURRENT_PATH"] = str(session.caller_folder)
-    prepared.env["CM_TMP_CURRENT_SCRIPT_PATH"] = str(prepared.recipe.folder)
+    prepared.env["CM_TMP_CURRENT_SCRIPT_PATH"] = prepared.recipe.place
     prepared.env["CM_TMP_CURRENT_SCRIPT_WORK_PATH"] = str(folder)
 
 
@@ -136,6 +152,8 @@ def _failing(prepared: Prepared, phase: str) -> Iterator[None]:
     try:
         yield
     except RecipeFailure as error:
+        from cm4storage.scripting.rerun import rerun_command
+
         explained = phase == "run.sh" and error.status in _EXPLAINED_STATUSES
         raise RecipeFailure(
             _headline(prepared, phase, error),

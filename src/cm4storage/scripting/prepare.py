@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UsageError
+from cm4storage.core.records import dataclass, field, replace
 from cm4storage.scripting.conditions import takes_part
 from cm4storage.scripting.environment import (
     LOCAL_ENV_KEYS,
@@ -18,6 +18,7 @@ from cm4storage.scripting.environment import (
 )
 from cm4storage.scripting.inputs import map_inputs, specs_by_variable
 from cm4storage.scripting.metadata import (
+    DEPENDENCY_PHASES,
     Dependency,
     InputSpec,
     Layer,
@@ -32,9 +33,8 @@ from cm4storage.scripting.variations import resolve_variations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
-PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+PHASES = DEPENDENCY_PHASES
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Call:
     chain: tuple[str, ...] = ()
     repository: str = ""
     put_out: frozenset[str] = frozenset()
+    is_keyed: bool = False
+    """Whether a recipe above needs to know what this one's result stands for."""
 
     @property
     def is_top(self) -> bool:
@@ -91,6 +93,11 @@ class Prepared:
         return (*self.call.chain, self.recipe.alias)
 
     @property
+    def is_keyed(self) -> bool:
+        """Whether the result needs a key: it is kept, or a recipe above is."""
+        return self.call.is_keyed or self.recipe.is_cached or self.recipe.runs_once
+
+    @property
     def local_keys(self) -> tuple[str, ...]:
         """The variables that stay with this recipe."""
         return (*LOCAL_ENV_KEYS, *self.recipe.local_env_keys)
@@ -100,7 +107,7 @@ class Prepared:
         return (*self.recipe.tags, *(f"_{name}" for name in self.variations))
 
 
-def prepare(recipe: Recipe, call: Call, caller_folder: Path) -> Prepared:
+def prepare(recipe: Recipe, call: Call, caller_folder: str) -> Prepared:
     """Apply a recipe's metadata to a call.
 
     Precedence, low to high: default_env, what the call brings, env of the recipe, of its
@@ -167,6 +174,7 @@ def dependency_call(prepared: Prepared, dependency: Dependency) -> Call:
         chain=prepared.chain,
         repository=prepared.recipe.repository,
         put_out=prepared.put_out,
+        is_keyed=prepared.is_keyed,
     )
 
 
@@ -217,7 +225,12 @@ def _declared(recipe: Recipe, layers: Iterable[Layer]) -> frozenset[str] | None:
 
 
 def _given(recipe: Recipe, call: Call) -> frozenset[str]:
-    """Return the variables that the call sets, by env, constant or input."""
+    """Return the variables that the call sets, by env, constant or input.
+
+    Only asked for where the default of a group depends on it.
+    """
+    if not any(variation.default_unless_env for variation in recipe.variations.values()):
+        return frozenset()
     values = {**call.env, **call.const}
     for layer in recipe.all_layers:
         for name, key in layer.input_mapping.items():

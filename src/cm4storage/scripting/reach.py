@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError
+from cm4storage.core.records import dataclass
 from cm4storage.scripting.conditions import variables
 from cm4storage.scripting.environment import matches_any, placeholders
 from cm4storage.scripting.prepare import PHASES
@@ -14,7 +14,8 @@ from cm4storage.scripting.query import Query
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from cm4storage.scripting.catalog import RecipeCatalog, Summary
+    from cm4storage.scripting.catalog import RecipeCatalog
+    from cm4storage.scripting.index import Summary
     from cm4storage.scripting.metadata import Dependency, InputSpec, Recipe
 
 
@@ -121,12 +122,6 @@ def specs_of_variables(recipe: Recipe, reach: Reach) -> dict[str, InputSpec]:
         for key in [key for key, specs in own.items() if len(specs) > 1]:
             found.pop(key, None)
     return found
-
-
-def own_names(recipe: Recipe) -> frozenset[str]:
-    """Return the variables, or their patterns, that a recipe knows as its own."""
-    outputs = {key for layer in recipe.all_layers for key in layer.new_env_keys}
-    return recipe.declared | outputs
 
 
 def all_dependencies(recipe: Recipe) -> list[Dependency]:

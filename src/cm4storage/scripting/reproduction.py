@@ -11,12 +11,12 @@ import shlex
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import StorageFault, is_secret_name
 from cm4storage.scripting.console import without_secrets
+from cm4storage.scripting.keys import Fingerprints
 from cm4storage.scripting.rerun import flag_words
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def write_reproduction(
         "environment.json": _environment(session),
     }
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
-    parent = session.caller_folder / FOLDER
+    parent = Path(session.caller_folder) / FOLDER
     try:
         parent.mkdir(exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
@@ -88,13 +88,14 @@ def _script(given: Mapping[str, Any], session: Session) -> str:
 
 def _recipes(session: Session, catalog: RecipeCatalog) -> list[dict[str, Any]]:
     """Return each decision, with the digests of the code of its recipe."""
-    code = {}
+    code, fingerprints = {}, Fingerprints(session)
     for summary in catalog.recipes:
-        if summary.uid in {step.uid for step in session.steps}:
+        if summary.uid in {step.prepared.recipe.uid for step in session.steps}:
             recipe = catalog.load(summary)
-            digests = dict(session.fingerprints.code(recipe))
+            digests = dict(fingerprints.code(recipe))
             code[summary.uid] = {"folder": str(recipe.folder), "code": digests}
-    return [{**asdict(step), **code.get(step.uid, {})} for step in session.steps]
+    steps = [step.as_json() for step in session.steps]
+    return [{**step, **code.get(step["uid"], {})} for step in steps]
 
 
 def _environment(session: Session) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UsageError
+from cm4storage.core.records import dataclass
 from cm4storage.scripting.environment import merge
 from cm4storage.scripting.query import Query
 
@@ -62,6 +62,11 @@ class Options:
     is_recorded: bool = False
     allows_sudo: bool = False
 
+    @property
+    def verb(self) -> str:
+        """What a run says of a recipe that is not cached."""
+        return "would run" if self.is_dry else "run"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -76,6 +81,8 @@ class Request:
     add_deps_recursive: Mapping[str, Mapping[str, Any]]
     versions: Versions
     options: Options
+    is_result_read: bool = True
+    """Whether anybody gets the result: not where a command shows lines to a person."""
 
 
 def parse_request(given: Mapping[str, Any]) -> Request:
@@ -98,6 +105,7 @@ def parse_request(given: Mapping[str, Any]) -> Request:
             _text(given, "version"), _text(given, "version_min"), _text(given, "version_max")
         ),
         options=_options(given),
+        is_result_read=given.get("out") != "con" or wants_json(given),
     )
 
 

@@ -5,26 +5,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
-import tempfile
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import HostShade
-from cm4storage.scripting.guards import Guards
-from cm4storage.scripting.hook_output import without_secrets_on_streams
-from cm4storage.scripting.keys import Fingerprints, Identity
 from cm4storage.scripting.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from cm4storage.core.lifeline import Lifeline
     from cm4storage.scripting.console import Console
+    from cm4storage.scripting.guards import Guards
+    from cm4storage.scripting.keys import Identity
     from cm4storage.scripting.logs import Log
+    from cm4storage.scripting.prepare import Prepared
     from cm4storage.scripting.request import Options
     from cm4storage.scripting.signals import SignalGuard
 
@@ -36,44 +34,76 @@ _SWEPT_AGE_S = 60.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a recipe hands to the recipe that asked for it."""
+    """What a recipe hands to the recipe that asked for it.
 
+    Its identity is None where nothing that depends on it has a key.
+    """
+
+    recipe: str
     new_env: Mapping[str, Any]
     new_state: Mapping[str, Any]
-    identity: Identity
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True)
 class Step:
     """A recipe that took part in a run, for ``--print_deps`` and the JSON result."""
 
-    depth: int
-    recipe: str
-    uid: str
-    tags: str
+    prepared: Prepared
     decision: str
-    command: str
+
+    @property
+    def depth(self) -> int:
+        """How many recipes stand above it."""
+        return len(self.prepared.call.chain)
+
+    @property
+    def command(self) -> str:
+        """The command that runs it alone."""
+        from cm4storage.scripting.rerun import rerun_command
+
+        return rerun_command(self.prepared)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        from cm4storage.scripting.rerun import recipe_tags
+
+        return {
+            "depth": self.depth,
+            "recipe": self.prepared.recipe.alias,
+            "uid": self.prepared.recipe.uid,
+            "tags": recipe_tags(self.prepared),
+            "decision": self.decision,
+            "command": self.command,
+        }
 
 
 @dataclass
 class Session:
-    """One top-level run."""
+    """One top-level run.
+
+    Parameters
+    ----------
+    volatile : set of str
+        Patterns of the variables that no key covers.
+    made_folder : Path, optional
+        The run's private folder; None as long as nothing needed it.
+    """
 
     console: Console
     options: Options
-    caller_folder: Path
+    caller_folder: str
     guard: SignalGuard
-    folder: Path
-    fingerprints: Fingerprints
-    guards: Guards
-    log_folder: Path
+    local_folder: str
     shade: HostShade = field(default_factory=HostShade)
-    memo: dict[str, Outcome] = field(default_factory=dict)
-    building: set[str] = field(default_factory=set)
+    volatile: set[str] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
+    closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    made_folder: Path | None = None
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     failed_log: Log | None = None
     logs_made: int = 0
+    _guards: Guards | None = None
     _lifeline: Lifeline | None = None
     _folders: int = 0
 
@@ -86,10 +116,38 @@ class Session:
             self._lifeline = Lifeline()
         return self._lifeline
 
+    @property
+    def log_folder(self) -> Path:
+        """Where logs are."""
+        from pathlib import Path
+
+        return Path(self.local_folder) / "logs"
+
+    @property
+    def guards(self) -> Guards:
+        """What stands before sudo and its like, from the first recipe with code to the end."""
+        if self._guards is None:
+            from pathlib import Path
+
+            from cm4storage.scripting.guards import Guards
+            from cm4storage.scripting.hook_output import without_secrets_on_streams
+
+            parent, record = Path(self.local_folder) / ".guards", self._own_folder() / "refusals"
+            guards = Guards(parent, record, self.options.allows_sudo)
+            self._guards = self.closing.enter_context(guards)
+            streams = without_secrets_on_streams(self.console.secrets, self.console.stream)
+            self.closing.enter_context(streams)
+        return self._guards
+
+    def _own_folder(self) -> Path:
+        if self.made_folder is None:
+            self.made_folder = self.closing.enter_context(_run_folder())
+        return self.made_folder
+
     def new_folder(self, name: str) -> Path:
         """Return a new private folder for one recipe."""
         self._folders += 1
-        folder = self.folder / f"{self._folders:03d}-{name}"
+        folder = self._own_folder() / f"{self._folders:03d}-{name}"
         try:
             folder.mkdir(parents=True)
         except OSError as error:
@@ -120,24 +178,13 @@ class Session:
 def open_session(
     console: Console,
     options: Options,
-    caller_folder: Path,
+    caller_folder: str,
     guard: SignalGuard,
-    local_folder: Path,
+    local_folder: str,
 ) -> Iterator[Session]:
     """Begin a run; end it whatever happens: helpers stopped, temporary folders removed."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-    except OSError as error:
-        raise StorageFault(
-            f"cannot make a temporary folder: {error}", advice="set TMPDIR to a writable folder"
-        ) from error
-    guards = Guards(local_folder / ".guards", folder / "refusals", options.allows_sudo)
-    logs = local_folder / "logs"
-    session = Session(
-        console, options, caller_folder, guard, folder, Fingerprints(folder), guards, logs
-    )
-    with _kept(folder), guards, without_secrets_on_streams(console.secrets, console.stream):
-        _sweep(folder.parent)
+    session = Session(console, options, caller_folder, guard, local_folder)
+    with session.closing:
         try:
             yield session
         finally:
@@ -145,7 +192,27 @@ def open_session(
                 session.release()
             finally:
                 session.shade.restore()
-                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _run_folder() -> Iterator[Path]:
+    """Make a folder for one run; what killed runs have left is removed on the way."""
+    import shutil  # here, because many runs need no folder
+    import tempfile
+    from pathlib import Path
+
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+    except OSError as error:
+        raise StorageFault(
+            f"cannot make a temporary folder: {error}", advice="set TMPDIR to a writable folder"
+        ) from error
+    with _kept(folder):
+        _sweep(folder.parent)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -158,6 +225,8 @@ def _kept(folder: Path) -> Iterator[None]:
 
 def _sweep(parent: Path) -> None:
     """Remove the folders of runs that were killed: old ones whose lock nobody holds."""
+    import shutil
+
     newest_s = time.time() - _SWEPT_AGE_S
     for folder in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):

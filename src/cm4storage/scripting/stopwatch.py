@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from cm4storage.core.records import asdict, dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,10 @@ class Stopwatch:
             lap.own_s = lap.total_s - self._below_s.pop()
             if self._below_s:
                 self._below_s[-1] += lap.total_s
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the laps as plain values."""
+        return [asdict(lap) for lap in self.laps]
 
     def lines(self) -> Iterator[str]:
         """Yield a table."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import dataclass
 from cm4storage.scripting.catalog import dynamic_name
 from cm4storage.scripting.metadata import Layer, Recipe, Variation, fill_in, parse_layer
 from cm4storage.scripting.nearest import nearest

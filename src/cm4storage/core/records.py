@@ -1,0 +1,123 @@
+"""Data classes that cost little to define: `dataclass` and its friends, as far as the engine needs.
+
+The standard library writes and compiles the methods of each data class when its module is
+imported, about 0.4 ms a class. ``cm run script`` imports some thirty, in a process whose whole
+overhead is to be a few milliseconds. Here all classes share ready-made methods. Not supported:
+inheritance, ``__post_init__``, slots and ordering; a wrong call is found by mypy, and at run time
+only where a field is missing or unknown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Say nothing at run time."""
+        return lambda function: function
+
+
+T = TypeVar("T")
+C = TypeVar("C", bound=type)
+_FIELDS = "__record_fields__"
+
+
+class _Factory:
+    """Stands in a class for a default that is made anew for each instance."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+
+
+def field(*, default_factory: Callable[[], T]) -> T:
+    """Return a default that is made anew for each instance."""
+    return _Factory(default_factory)  # type: ignore[return-value]
+
+
+@overload
+def dataclass(cls: C) -> C: ...
+
+
+@overload
+def dataclass(*, frozen: bool) -> Callable[[C], C]: ...
+
+
+@dataclass_transform(field_specifiers=(field,))
+def dataclass(cls: C | None = None, *, frozen: bool = False) -> C | Callable[[C], C]:
+    """Make a class with annotations a data class."""
+
+    def decorate(cls: C) -> C:
+        names = tuple(cls.__annotations__)
+        setattr(cls, _FIELDS, names)
+        cls.__init__ = _initializer(cls, names)  # type: ignore[misc]
+        cls.__repr__ = _repr  # type: ignore[assignment]
+        cls.__eq__ = _is_equal  # type: ignore[assignment]
+        cls.__hash__ = _hash if frozen else None  # type: ignore[assignment]
+        if frozen:
+            cls.__setattr__ = cls.__delattr__ = _refuse  # type: ignore[assignment]
+        return cls
+
+    return decorate if cls is None else decorate(cls)
+
+
+def replace(record: T, **changes: Any) -> T:
+    """Return a copy of a data class's instance with other values."""
+    return type(record)(**{**asdict(record), **changes})
+
+
+def asdict(record: object) -> dict[str, Any]:
+    """Return the fields of a data class's instance; the values are not copied."""
+    values = record.__dict__
+    return {name: values[name] for name in getattr(record, _FIELDS)}
+
+
+def _initializer(cls: type, names: tuple[str, ...]) -> Callable[..., None]:
+    defaults, factories = _defaults(cls, names)
+    known = frozenset(names)
+
+    def initialize(self: Any, *args: Any, **given: Any) -> None:
+        values = self.__dict__
+        values.update(defaults)
+        values.update(zip(names, args))  # noqa: B905 - what is missing has a default
+        values.update(given)
+        for name, make in factories.items():
+            if name not in values:
+                values[name] = make()
+        if values.keys() != known or len(args) > len(names):
+            wrong = sorted(values.keys() ^ known) or args[len(names) :]
+            raise TypeError(f"{cls.__name__}: fields missing or unknown: {wrong}")
+
+    return initialize
+
+
+def _defaults(
+    cls: type, names: tuple[str, ...]
+) -> tuple[dict[str, Any], Mapping[str, Callable[[], Any]]]:
+    """Return the defaults of a class, and how to make those that are made for each instance."""
+    given = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
+    for name in given:
+        delattr(cls, name)
+    factories = {n: value.make for n, value in given.items() if isinstance(value, _Factory)}
+    return {n: v for n, v in given.items() if n not in factories}, factories
+
+
+def _repr(self: object) -> str:
+    shown = {n: v for n, v in asdict(self).items() if isinstance(v, (str, int, float, tuple))}
+    return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in shown.items())})"
+
+
+def _is_equal(self: object, other: object) -> bool:
+    return type(other) is type(self) and asdict(self) == asdict(other)
+
+
+def _hash(self: object) -> int:
+    return hash(tuple(asdict(self).values()))
+
+
+def _refuse(self: object, name: str, *_: object) -> None:
+    raise AttributeError(f"{type(self).__name__}.{name} cannot be changed")

@@ -1,0 +1,238 @@
+"""Recipes whose results have keys: taken from the cache, remembered within a run, or made."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cm4storage.core.errors import UserError, is_secret_name
+from cm4storage.core.records import replace
+from cm4storage.scripting.cache import CacheStore, DamagedEntryError, Entry, new_entry, texts_in
+from cm4storage.scripting.environment import matches_any
+from cm4storage.scripting.keys import Fingerprints, Identity, Key, identity_of, key_of, stored_parts
+from cm4storage.scripting.later import later_of
+from cm4storage.scripting.own_flags import cache_tags, is_cached
+from cm4storage.scripting.session import Outcome, Session
+from cm4storage.scripting.uses import EntryUses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cm4storage.scripting.catalog import RecipeCatalog
+    from cm4storage.scripting.prepare import Prepared
+
+Outputs = tuple[dict[str, Any], dict[str, Any]]
+
+
+class Runner(Protocol):
+    """What the engine does for this module."""
+
+    def say(self, prepared: Prepared, decision: str) -> None:
+        """Show and note what is decided about a recipe."""
+
+    def run_uncached(self, prepared: Prepared) -> Outcome:
+        """Run a recipe in a temporary folder; in a dry run only what it depends on."""
+
+    def run_phases(self, prepared: Prepared, folder: Path | None) -> Outputs:
+        """Run a recipe's own phases in `folder`."""
+
+
+class KeyedRuns:
+    """Runs recipes with keys within one session.
+
+    Parameters
+    ----------
+    cache_folder : Path
+        Where the entries are.
+    """
+
+    def __init__(
+        self, runner: Runner, catalog: RecipeCatalog, cache_folder: Path, session: Session
+    ) -> None:
+        self._runner = runner
+        self._catalog = catalog
+        self._cache = CacheStore(cache_folder)
+        self._uses = EntryUses(self._cache.locks)
+        self._session = session
+        self._fingerprints = Fingerprints(session)
+        self._memo: dict[str, Outcome] = {}
+        self._building: set[str] = set()
+
+    def close(self) -> None:
+        """Let go of the entries that this run used."""
+        self._uses.close()
+
+    def run(self, prepared: Prepared, identities: list[Identity]) -> Outcome:
+        """Return a recipe's result; `identities` are those of its first dependencies."""
+        recipe, session = prepared.recipe, self._session
+        with session.guard.interruptible():
+            later = later_of(self._catalog, prepared, self._fingerprints)
+            key = key_of(prepared, identities, self._fingerprints, later)
+        skips_cache = prepared.call.is_top and session.options.skips_cache
+        keeps = is_cached(recipe, prepared.call, session.options)
+        remembers = (keeps and not skips_cache) or recipe.runs_once
+        if remembers and key.memo in self._memo:
+            self._runner.say(prepared, "reused: it ran before in this call")
+            return self._memo[key.memo]
+        if keeps and not skips_cache:
+            outcome = self._run_cached(prepared, key)
+        else:
+            self._runner.say(prepared, "run: --skip_cache" if keeps else session.options.verb)
+            outcome = self._run_uncached(prepared, key)
+        if remembers:
+            self._memo[key.memo] = outcome
+        return outcome
+
+    def _run_uncached(self, prepared: Prepared, key: Key) -> Outcome:
+        outcome = self._runner.run_uncached(prepared)
+        if self._session.options.is_dry:
+            return self._dry_outcome(prepared, key, outcome)
+        outputs = (outcome.new_env, outcome.new_state)
+        return replace(outcome, identity=identity_of(prepared, key, outputs, self._fingerprints))
+
+    def _run_dry(self, prepared: Prepared, key: Key) -> Outcome:
+        return self._dry_outcome(prepared, key, self._runner.run_uncached(prepared))
+
+    def _dry_outcome(self, prepared: Prepared, key: Key, outcome: Outcome) -> Outcome:
+        alias = prepared.recipe.alias
+        identity = Identity(alias, key.digest, key.details, key.doubt, alias)
+        return replace(outcome, identity=identity)
+
+    def _run_cached(self, prepared: Prepared, key: Key) -> Outcome:
+        if key.doubt:
+            self._runner.say(prepared, f"{self._session.options.verb}, not cached: {key.doubt}")
+            return self._run_uncached(prepared, key)
+        if key.pending:
+            self._runner.say(prepared, f"would hit or run: known when {key.pending} has run")
+            return self._run_dry(prepared, key)
+        rebuilds = self._session.options.rebuilds and prepared.call.is_top
+        entry, reason = self._look_up(key, prepared, rebuilds=rebuilds)
+        if entry is not None:
+            return self._hit(prepared, key, entry)
+        if self._session.options.is_dry:
+            self._runner.say(prepared, f"would run, {reason}")
+            return self._run_dry(prepared, key)
+        with self._locked(prepared, key) as waited:
+            # While we waited, another run may have made exactly this entry.
+            entry, reason = self._look_up(key, prepared, rebuilds=rebuilds and not waited)
+            if entry is not None:
+                return self._hit(prepared, key, entry)
+            return self._build(prepared, key, reason)
+
+    @contextlib.contextmanager
+    def _locked(self, prepared: Prepared, key: Key) -> Iterator[list[bool]]:
+        """Hold the entry's lock; the list is not empty if another run held it."""
+        if key.digest in self._building:
+            raise UserError("a recipe depends on itself", where=" > ".join(prepared.chain))
+        waited: list[bool] = []
+
+        def say_waiting() -> None:
+            waited.append(True)
+            self._runner.say(prepared, "waiting: another run is making the same entry")
+
+        # Whoever has the lock may wait until nobody uses the entry.
+        self._uses.release(self._cache.uid_of(key.digest))
+        lock = self._cache.lock(key.digest, say_waiting)
+        with contextlib.ExitStack() as stack:
+            with self._session.guard.interruptible():
+                stack.enter_context(lock)
+            self._building.add(key.digest)
+            stack.callback(self._building.discard, key.digest)
+            self._cache.recover(key.digest)
+            yield waited
+
+    def _look_up(self, key: Key, prepared: Prepared, *, rebuilds: bool) -> tuple[Entry | None, str]:
+        if rebuilds:
+            return None, "miss: a new entry was asked for"
+        uid = self._cache.uid_of(key.digest)
+        if self._cache.has(key.digest) and not self._uses.share(uid):
+            return None, "miss: another run is making it"
+        try:
+            entry = self._cache.find(key.digest)
+        except DamagedEntryError as damage:
+            return None, f"miss: the entry was damaged and is made again: {damage}"
+        if entry is not None:
+            return entry, ""
+        self._uses.release(uid)
+        from cm4storage.scripting.misses import explain_miss  # only a miss needs it
+
+        known = self._cache.entries_of(prepared.recipe.uid)
+        return None, f"miss: {explain_miss(key.parts, key.details, known)}"
+
+    def _hit(self, prepared: Prepared, key: Key, entry: Entry) -> Outcome:
+        same = (
+            "variations and inputs" if prepared.recipe.keeps_across_versions else "code and inputs"
+        )
+        self._runner.say(prepared, f"hit: {entry.uid} of {entry.created}, the same in {same}")
+        identity = Identity(prepared.recipe.alias, key.digest, key.details)
+        return Outcome(prepared.recipe.alias, entry.new_env, entry.new_state, identity)
+
+    def _build(self, prepared: Prepared, key: Key, reason: str) -> Outcome:
+        self._runner.say(prepared, reason)
+        keeps = prepared.recipe.keeps_across_versions
+        with (
+            self._claimed(prepared, key),
+            self._cache.building(key.digest, keeps_contents=keeps) as folder,
+        ):
+            outputs = self._runner.run_phases(prepared, folder)
+            self._commit(prepared, key, folder, outputs)
+        alias = prepared.recipe.alias
+        return Outcome(alias, *outputs, Identity(alias, key.digest, key.details))
+
+    @contextlib.contextmanager
+    def _claimed(self, prepared: Prepared, key: Key) -> Iterator[None]:
+        """Have the entry for ourselves while it is made; use it like others from then on."""
+        uid = self._cache.uid_of(key.digest)
+
+        def say_waiting() -> None:
+            self._runner.say(prepared, "waiting: another run uses the entry")
+
+        with self._session.guard.interruptible(), self._cache.faults_explained():
+            self._uses.claim(uid, say_waiting)
+        try:
+            yield
+        except BaseException:
+            self._uses.release(uid)
+            raise
+        self._uses.share(uid)
+
+    def _commit(self, prepared: Prepared, key: Key, folder: Path, outputs: Outputs) -> None:
+        volatile = tuple(self._session.volatile)
+        new_env = {k: v for k, v in outputs[0].items() if not matches_any(k, volatile)}
+        entry = new_entry(
+            folder,
+            key=key.digest,
+            recipe=(prepared.recipe.alias, prepared.recipe.uid),
+            tags=(
+                *prepared.tags(),
+                *cache_tags(prepared.call),
+                f"script-artifact-{prepared.recipe.uid}",
+            ),
+            parts=stored_parts(key),
+            outputs=(new_env, outputs[1]),
+        )
+        obstacle = self._obstacle(entry)
+        if obstacle:
+            self._runner.say(prepared, f"not cached: {obstacle}")
+        else:
+            self._cache.commit(entry)
+
+    def _obstacle(self, entry: Entry) -> str:
+        """Return why an entry must not be written; "" if it may."""
+        secrets = [name for name, value in entry.new_env.items() if is_secret_name(name) and value]
+        if secrets:
+            return f"its output {secrets[0]} is a secret (name it in volatile_env_keys)"
+        try:
+            text = json.dumps([entry.new_env, entry.new_state, entry.parts], ensure_ascii=False)
+        except (TypeError, ValueError) as error:
+            return f"its outputs cannot be written as JSON: {error}"
+        if self._session.console.shown(text) != text:
+            return "an output holds a secret"
+        run_folder = str(self._session.made_folder or "")
+        if run_folder and any(
+            run_folder in each for each in texts_in([entry.new_env, entry.new_state])
+        ):
+            return "an output names the temporary folder of this run"
+        return ""
