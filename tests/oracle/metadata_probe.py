@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import StorageBenchmarkError
 from cm4storage.scripting.conditions import takes_part
 from cm4storage.scripting.environment import is_unresolved, matches_any, selected
-from cm4storage.scripting.metadata import METADATA_FILES, parse_recipe
+from cm4storage.scripting.metadata import parse_recipe
+from cm4storage.scripting.metadata_files import METADATA_FILES
 from cm4storage.scripting.prepare import Call, dependency_call, prepare
 from cm4storage.scripting.query import Query
 

@@ -44,21 +44,63 @@ NASTY = [
 ]
 
 
-@settings(
+VALUES = st.one_of(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60),
+    st.lists(st.sampled_from(NASTY), max_size=4).map("".join),
+).filter(lambda text: "<<<" not in text)
+FUZZED = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(
-    value=st.one_of(
-        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60),
-        st.lists(st.sampled_from(NASTY), max_size=4).map("".join),
-    )
-)
+
+
+@FUZZED
+@given(value=VALUES)
 def test_values_reach_run_sh_and_come_back(recipes: Recipes, library: Library, value: str) -> None:
-    if "<<<" in value:
-        return
     if not (recipes.folder / "script" / "run-it").exists():
         recipes.add("run-it", {"new_env_keys": ["OUT"]}, run=RETURN_VALUE)
     assert library.env("run,it", env={"VALUE": value}) == {"OUT": value}
+    assert not list(library.surroundings.local_folder.parent.rglob("pwned"))
+
+
+EVERY_WAY = {
+    "input_mapping": {"text": "BY_INPUT"},
+    "env": {"BY_COPY": "<<<BY_ENV>>>"},
+    "new_env_keys": ["OUT_*", "+OUT_LIST"],
+}
+RETURN_ALL = r"""
+    for name in BY_INPUT BY_CONST BY_ENV BY_COPY LISTED "$NAME"; do
+        printf 'OUT_%s=%s\0' "$name" "${!name}"
+    done > tmp-run-env.out
+"""
+
+
+@FUZZED
+@given(
+    values=st.lists(VALUES, min_size=4, max_size=4),
+    listed=st.lists(VALUES.filter(bool), min_size=1, max_size=3),
+    name=st.from_regex(r"V_[A-Za-z0-9_]{1,20}", fullmatch=True),
+)
+def test_values_arrive_whichever_way_they_come(
+    recipes: Recipes, library: Library, values: list[str], listed: list[str], name: str
+) -> None:
+    if not (recipes.folder / "script" / "run-it").exists():
+        recipes.add("run-it", EVERY_WAY, run=RETURN_ALL)
+        recipes.add("call-it", {**EVERY_WAY, "deps": [{"tags": "run,it"}]})
+    by_input, by_const, by_env, named = values
+    found = library.env(
+        "call,it",
+        text=by_input,
+        const={"BY_CONST": by_const},
+        env={"BY_ENV": by_env, name: named, "NAME": name, "+LISTED": listed, "LISTED": "end"},
+    )
+    assert found == {
+        "OUT_BY_INPUT": by_input,
+        "OUT_BY_CONST": by_const,
+        "OUT_BY_ENV": by_env,
+        "OUT_BY_COPY": by_env,
+        "OUT_LISTED": ":".join([*listed, "end"]),
+        f"OUT_{name}": named,
+    }
     assert not list(library.surroundings.local_folder.parent.rglob("pwned"))
 
 

@@ -14,7 +14,7 @@ from cm4storage.core.records import dataclass
 from cm4storage.node.packages import Requirements
 from cm4storage.node.pinning import Step, pinning_steps
 from cm4storage.scripting.console import Console
-from cm4storage.scripting.metadata import read_metadata
+from cm4storage.scripting.metadata_files import read_metadata
 from cm4storage.scripting.request import is_on, refuse_unknown_options, wants_json
 
 if TYPE_CHECKING:

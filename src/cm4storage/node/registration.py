@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import StorageBenchmarkError
 from cm4storage.core.records import dataclass
 from cm4storage.node.findings import Finding, ok, problem, warning
-from cm4storage.scripting.metadata import read_metadata
+from cm4storage.scripting.metadata_files import read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

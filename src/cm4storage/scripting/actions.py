@@ -8,14 +8,22 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError, is_secret_name
+from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError
 from cm4storage.core.records import dataclass
 from cm4storage.scripting.catalog import RecipeCatalog, recipe_line
-from cm4storage.scripting.console import Console, Secrets, closing_quietly
+from cm4storage.scripting.console import (
+    Console,
+    Secrets,
+    closing_quietly,
+    host_secrets,
+    secret_texts,
+    without_secrets,
+)
 from cm4storage.scripting.engine import Engine
 from cm4storage.scripting.environment import host_environment
+from cm4storage.scripting.follow_up import follow_up, recorded, refuse_without_terminal
 from cm4storage.scripting.index import Repository, Summary
-from cm4storage.scripting.metadata import as_path
+from cm4storage.scripting.metadata_files import as_path
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query
 from cm4storage.scripting.request import Options, Request, parse_request, wants_json
@@ -23,7 +31,7 @@ from cm4storage.scripting.session import Session, open_session
 from cm4storage.scripting.signals import SignalGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from cm4storage.scripting.cache import CacheStore
@@ -103,7 +111,7 @@ def run_script(
     options = request.options
     stream = sys.stderr if options.wants_json else sys.stdout
     console = Console(stream, is_silent=options.is_silent, secrets=secrets)
-    console.hide(_secret_texts(given))
+    console.hide([*secret_texts(given), *host_secrets()])
     if options.wants_help:
         _show_help(request, surroundings, console)
         return {}
@@ -111,16 +119,24 @@ def run_script(
         from cm4storage.scripting.help import USAGE
 
         raise UsageError("which recipe? Give its tags", advice=USAGE)
+    if options.opens_shell:
+        refuse_without_terminal()
+    catalog = surroundings.catalog(console)
+    catalog.takes_first = options.is_quiet
     try:
         with (
             SignalGuard() as guard,
-            open_session(console, options, _caller_folder(), guard) as session,
-            contextlib.closing(
-                Engine(_catalog(surroundings, session), surroundings.cache_folder, session)
-            ) as engine,
+            open_session(
+                console, options, _caller_folder(), guard, os.fspath(surroundings.local_place)
+            ) as session,
+            contextlib.closing(Engine(catalog, surroundings.cache_folder, session)) as engine,
         ):
             session.cm = surroundings.cm
-            return _run(request, surroundings, session, engine)
+            with recorded(given, session, catalog) as record:
+                result = _run(request, surroundings, session, engine)
+                record.update(result)
+            follow_up(result["new_env"], session)
+            return result
     except StorageBenchmarkError as error:
         _hide_secrets(error, console)
         raise
@@ -142,29 +158,6 @@ def find_scripts(given: Mapping[str, Any], surroundings: Surroundings) -> list[d
     return [_plain_summary(recipe) for recipe in found]
 
 
-def without_secrets(result: Any, secrets: Secrets | None = None) -> Any:
-    """Return a result as plain values, in which secrets are ``***``.
-
-    Parameters
-    ----------
-    secrets : Secrets, optional
-        Values to look for everywhere. Variables with the name of a secret are hidden in any case.
-    """
-    known = secrets if secrets is not None else Secrets()
-    if isinstance(result, dict):
-        return {
-            known.shown(str(name)): "***"
-            if is_secret_name(str(name)) and value
-            else without_secrets(value, known)
-            for name, value in result.items()
-        }
-    if isinstance(result, (list, tuple)):
-        return [without_secrets(item, known) for item in result]
-    if result is None or isinstance(result, (bool, int, float)):
-        return result
-    return known.shown(str(result))
-
-
 def print_json(result: Any) -> None:
     """Write plain values to stdout as JSON."""
     with closing_quietly(sys.stdout):
@@ -181,18 +174,6 @@ def _plain_summary(recipe: Summary) -> dict[str, Any]:
         "folder": recipe.place,
         "repository": recipe.repository,
     }
-
-
-def _secret_texts(value: Any, *, is_secret: bool = False) -> Iterator[str]:
-    """Yield the values in the user's call whose names are those of secrets, at any depth."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _secret_texts(item, is_secret=is_secret or is_secret_name(str(name)))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _secret_texts(item, is_secret=is_secret)
-    elif is_secret and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        yield str(value)
 
 
 def _run(
@@ -225,13 +206,9 @@ def _run(
             {name: shown(v) if isinstance(v, str) else v for name, v in step.items()}
             for step in steps
         ]
+    if request.options.prints_times:
+        result["times"] = session.stopwatch.as_json()
     return result
-
-
-def _catalog(surroundings: Surroundings, session: Session) -> RecipeCatalog:
-    catalog = surroundings.catalog(session.console)
-    catalog.takes_first = session.options.is_quiet
-    return catalog
 
 
 def _flags_as_env(options: Options) -> dict[str, str]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from typing import TYPE_CHECKING, TextIO
+import re
+from typing import TYPE_CHECKING, Any, TextIO
 
-from cm4storage.core.errors import redact_url
+from cm4storage.core.errors import is_secret_name, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _NAME_COLUMNS = 44
+_CREDENTIALS = re.compile(rb"(?<=://)[^/@\s]+@")
+_UNFINISHED_URL = re.compile(rb"\b[a-z][a-z0-9+.-]*:/(/[^/@\s]*)?$", re.IGNORECASE)
+_LONGEST_URL_BYTES = 4096
+_PAIR = re.compile(r"([\w.+-]+)\s*[=:]\s*([^\s,;&'\"]+)")
+_PLAIN_WORDS = ("true", "false", "none", "null", "default", "auto")
 _STYLES = {"hit": "32", "miss": "33", "warning": "33", "dim": "2", "bold": "1"}
 
 
@@ -27,15 +34,39 @@ def closing_quietly(stream: TextIO) -> Iterator[None]:
             os.close(nowhere)
 
 
+def _forms(secret: str) -> set[str]:
+    """Return a secret as it may stand in texts: as it is, quoted for JSON, Python, URLs, in lines.
+
+    Short lines of a secret of several lines mean nothing on their own.
+    """
+    percent = "".join(
+        char if char.isascii() and (char.isalnum() or char in "-._~") else _percent(char)
+        for char in secret
+    )
+    quoted = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    lines = {line.strip() for line in secret.splitlines() if len(line.strip()) >= 8}
+    return {secret, percent, repr(secret)[1:-1], *quoted, *lines}
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))
+
+
 class Secrets:
     """The secret values that one run has met."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
+        self._as_bytes: tuple[bytes, ...] = ()
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Replace these texts by ``***`` in all that follows. Very short ones are let through."""
-        self._known.update(secret for secret in secrets if len(secret) >= 4)
+        new = {form for secret in secrets if len(secret) >= 4 for form in _forms(secret)}
+        if new <= self._known:
+            return
+        self._known |= new
+        ordered = sorted(self._known, key=len, reverse=True)
+        self._as_bytes = tuple(text.encode("utf-8", "surrogateescape") for text in ordered)
 
     def shown(self, text: str) -> str:
         """Return `text` as it may be shown: without secrets."""
@@ -43,6 +74,34 @@ class Secrets:
         for secret in sorted(self._known, key=len, reverse=True):
             text = text.replace(secret, "***")
         return redact_url(text)
+
+    def shown_bytes(self, data: bytes) -> bytes:
+        """Return what a process has written as it may be shown: without secrets."""
+        for secret in self._as_bytes:
+            data = data.replace(secret, b"***")
+        return _CREDENTIALS.sub(b"***@", data) if b"://" in data else data
+
+    def unfinished_bytes(self, data: bytes) -> int:
+        """Return how many bytes at the end of `data` may be the beginning of a secret."""
+        longest = max(map(len, self._as_bytes), default=0)
+        most = 0
+        for length in range(1, min(longest, len(data) + 1)):
+            end = data[-length:]
+            if any(len(each) > length and each.startswith(end) for each in self._as_bytes):
+                most = length
+        line = data[max(data.rfind(b"\n"), data.rfind(b"\r")) + 1 :]
+        url = _UNFINISHED_URL.search(line[-_LONGEST_URL_BYTES:]) if b":/" in line else None
+        return len(data) - self._before_secret(
+            data, len(data) - max(most, len(url[0]) if url else 0)
+        )
+
+    def _before_secret(self, data: bytes, cut: int) -> int:
+        """Return `cut`, or where the secret begins that it would cut in two."""
+        for secret in self._as_bytes:
+            start = data.find(secret, max(0, cut - len(secret) + 1), cut + len(secret) - 1)
+            if 0 <= start < cut:
+                return self._before_secret(data, start)
+        return cut
 
 
 class Console:
@@ -61,18 +120,18 @@ class Console:
     def __init__(
         self, stream: TextIO, *, is_silent: bool = False, secrets: Secrets | None = None
     ) -> None:
-        self._stream = stream
+        self.stream = stream
         self._is_silent = is_silent
         self._has_colours = stream.isatty()
-        self._secrets = secrets if secrets is not None else Secrets()
+        self.secrets = secrets if secrets is not None else Secrets()
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Replace these texts by ``***`` in all that follows."""
-        self._secrets.hide(secrets)
+        self.secrets.hide(secrets)
 
     def shown(self, text: str) -> str:
         """Return `text` as it may be shown: without secrets."""
-        return self._secrets.shown(text)
+        return self.secrets.shown(text)
 
     def line(self, text: str = "", *, style: str = "") -> None:
         """Write one line."""
@@ -94,14 +153,67 @@ class Console:
 
     def flush(self) -> None:
         """Let a process that shares the stream write after what was said so far."""
-        with closing_quietly(self._stream):
-            self._stream.flush()
+        with closing_quietly(self.stream):
+            self.stream.flush()
 
     def _write(self, text: str, style: str) -> None:
         if self._has_colours and style in _STYLES:
             text = f"\033[{_STYLES[style]}m{text}\033[0m"
-        encoding = self._stream.encoding or "utf-8"
+        encoding = self.stream.encoding or "utf-8"
         text = text.encode(encoding, "backslashreplace").decode(encoding)
-        with closing_quietly(self._stream):  # `| head` does not end the run
-            self._stream.write(f"{text}\n")
-            self._stream.flush()
+        with closing_quietly(self.stream):  # `| head` does not end the run
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
+
+
+def without_secrets(result: Any, secrets: Secrets | None = None) -> Any:
+    """Return a result as plain values, in which secrets are ``***``.
+
+    Parameters
+    ----------
+    secrets : Secrets, optional
+        Values to look for everywhere. Variables with the name of a secret are hidden in any case.
+    """
+    known = secrets if secrets is not None else Secrets()
+    if isinstance(result, dict):
+        return {
+            known.shown(str(name)): "***"
+            if is_secret_name(str(name)) and value
+            else without_secrets(value, known)
+            for name, value in result.items()
+        }
+    if isinstance(result, (list, tuple)):
+        return [without_secrets(item, known) for item in result]
+    if result is None or isinstance(result, (bool, int, float)):
+        return result
+    return known.shown(str(result))
+
+
+def host_secrets() -> Iterator[str]:
+    """Yield the secrets in this process's environment, which scripts inherit and may print.
+
+    Words, small numbers and paths of files that hold credentials are none.
+    """
+    for name, text in os.environ.items():
+        is_plain = text.lower() in _PLAIN_WORDS or text.startswith(("/", "~"))
+        if is_secret_name(name) and not is_plain and not (text.isdigit() and len(text) < 8):
+            yield text
+
+
+def secret_texts(value: Any, *, is_secret: bool = False) -> Iterator[str]:
+    """Yield the secrets in a user's call, at any depth.
+
+    They are what stands under the name of a secret, also within a text: ``--params="a.token=x"``.
+    """
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from secret_texts(item, is_secret=is_secret or is_secret_name(str(name)))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from secret_texts(item, is_secret=is_secret)
+    elif is_secret and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield str(value)
+    elif isinstance(value, str):
+        for name, text in _PAIR.findall(value):
+            if is_secret_name(name) and text.lower() not in _PLAIN_WORDS:
+                yield text

@@ -10,19 +10,24 @@ from cm4storage.core.errors import StorageBenchmarkError, UserError, is_secret_n
 from cm4storage.core.records import replace
 from cm4storage.scripting.conditions import takes_part
 from cm4storage.scripting.environment import (
+    FLAG_KEYS,
     exported_text,
     is_unresolved,
     merge,
     selected,
     substitute,
 )
+from cm4storage.scripting.failures import log_named
 from cm4storage.scripting.inputs import (
     check_variables,
     is_secret,
     refuse_unknown,
     refuse_unknown_names,
+    secrets_of_call,
 )
-from cm4storage.scripting.metadata import LATER_PHASES, as_path
+from cm4storage.scripting.metadata import LATER_PHASES
+from cm4storage.scripting.metadata_files import as_path
+from cm4storage.scripting.own_flags import with_own_flags
 from cm4storage.scripting.prepare import (
     Call,
     Prepared,
@@ -79,7 +84,7 @@ class Engine:
             recipe = self._catalog.load(
                 self._catalog.find(call.query, call.repository, is_dependency=not call.is_top)
             )
-        with self._chain_named(call, recipe.alias):
+        with self._session.stopwatch.lap(recipe.alias), self._chain_named(call, recipe.alias):
             prepared = self._prepare(recipe, call)
             if prepared.dependencies["deps"]:
                 self._session.console.recipe(len(call.chain), _label(prepared))
@@ -87,7 +92,8 @@ class Engine:
             return self._finish(prepared, identities)
 
     def _prepare(self, recipe: Recipe, call: Call) -> Prepared:
-        if call.is_top and _has_what_to_check(recipe, call):
+        asks = bool(call.inputs) or self._session.options.forces_cache
+        if call.is_top and (asks or _has_what_to_check(recipe, call)):
             call = self._checked(recipe, call)
         self._session.shade.hide(recipe.own_names)
         prepared = prepare(recipe, call, self._session.caller_folder)
@@ -95,6 +101,11 @@ class Engine:
             raise UserError("a recipe depends on itself", where=" > ".join(prepared.chain))
         if prepared.inputs:
             self._take_known_inputs(prepared)
+        if call.add_deps_recursive:
+            from cm4storage.scripting.reach import reach_of
+
+            reach = reach_of(self._catalog, recipe, prepared.add_deps_recursive)
+            prepared.known_names = frozenset(reach.dependency_names)
         self._session.volatile.update(recipe.volatile_env_keys)
         self._session.console.hide(
             exported_text(value)
@@ -115,7 +126,9 @@ class Engine:
             refuse_unknown_names(call.add_deps_recursive, reach.dependency_names)
         for known in reach.recipes:
             self._session.shade.hide(known.own_names)
+        call = with_own_flags(call, recipe, reach, self._session.options)
         specs, folder = specs_of_variables(recipe, reach), self._session.caller_folder
+        self._session.console.hide(secrets_of_call(call, (recipe, *reach.recipes), specs))
         return replace(
             call,
             env=check_variables(specs, "env", call.env, folder),
@@ -196,12 +209,14 @@ class Engine:
         if folder is None:
             self.run_dependencies(prepared, *LATER_PHASES)
         else:
-            from cm4storage.scripting.phases import run_phases  # many recipes have no code
+            from cm4storage.scripting.guards import guarded  # many recipes have no code
+            from cm4storage.scripting.phases import run_phases
 
             def run_dependencies(phase: str) -> None:
                 self._run_dependencies(prepared, phase)
 
-            run_phases(self._session, prepared, folder, run_dependencies)
+            with guarded(self._session, prepared), log_named(self._session):
+                run_phases(self._session, prepared, folder, run_dependencies)
         return self.outputs(prepared)
 
     def run_dependencies(self, prepared: Prepared, *phases: str) -> None:
@@ -237,7 +252,7 @@ class Engine:
 
 
 def _has_what_to_check(recipe: Recipe, call: Call) -> bool:
-    given = (call.env, call.const, call.add_deps_recursive)
+    given = (call.env.keys() - {*FLAG_KEYS}, call.const, call.add_deps_recursive)
     return recipe.has_dependencies or any(given)
 
 

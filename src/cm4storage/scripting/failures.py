@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import ExitCode, StorageBenchmarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cm4storage.scripting.session import Session
 
 _SIGNAL_CAUSES = {
     "SIGKILL": "usually out of memory, or killed by hand",
@@ -52,6 +59,31 @@ class Interrupted(BaseException):  # like KeyboardInterrupt, not an error
     def __str__(self) -> str:
         name = signal.Signals(self.signum).name
         return f"stopped by {name}: the run's processes have ended, its temporary files are gone"
+
+
+@contextlib.contextmanager
+def log_named(session: Session) -> Iterator[None]:
+    """Add to an error the log of the script that failed, and its last lines where they help."""
+    try:
+        yield
+    except StorageBenchmarkError as error:
+        log, session.failed_log = session.failed_log, None
+        if log is not None:
+            lines = log.last_lines() if _is_output_elsewhere(session) else []
+            quoted = "".join(f"\n  | {session.console.shown(line)}" for line in lines)
+            shown = f"log: {log.path}{quoted}"
+            error.where = f"{error.where}\n{shown}" if error.where else shown
+        raise
+
+
+def _is_output_elsewhere(session: Session) -> bool:
+    """Tell whether the reader of an error may not have seen the output just before it."""
+    if session.options.wants_json:
+        return True
+    try:
+        return not os.path.sameopenfile(1, 2)
+    except OSError:
+        return True
 
 
 def exit_status(error: BaseException) -> int:

@@ -26,6 +26,10 @@ tags         all must be tags of one recipe; _x switches a variation on, -_x kee
 --fake_run   show what would run, in which order, and what the cache would give; start nothing
 --renew      make the recipe's cache entry again; --skip_cache: neither read nor write it
 --print_deps how to run each recipe of the run alone; runs them, too, but with --fake_run
+--print_env  the variables that it puts out; --save_env: in cm-env.sh and cm-env.json, --shell: in
+             a shell    --time  how long each recipe took    --repro  a record of the run
+--name=X     a cache entry of that name; --extra_cache_tags=A,B: more tags for it
+--force_cache  cache a recipe that leaves it to you    --allow_sudo  let recipes use sudo, apt etc.
 --quiet      never ask    -s  say less    -v  tracebacks    -j  the result as JSON on stdout
 @FILE.yaml   flags and inputs from a file"""
 

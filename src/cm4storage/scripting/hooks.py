@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import ExitCode, StorageBenchmarkError
 from cm4storage.scripting.failures import Interrupted, RecipeFailure
-from cm4storage.scripting.metadata import file_stamp
+from cm4storage.scripting.metadata_files import file_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,7 @@ def call_hook(stage: Stage, name: str) -> dict[str, Any]:
     hook = getattr(stage.hooks, name, None)
     if hook is None:
         return {}
+    answer: object = None  # what a hook says that leaves by sys.exit(0)
     with _inside(stage.folder), _explained(stage.prepared.recipe, name):
         answer = hook(stage.hook_input())
     if not isinstance(answer, dict):

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from cm4storage.core.errors import InternalError, StorageBenchmarkError
 from cm4storage.core.records import dataclass
-from cm4storage.scripting.metadata import METADATA_FILES, as_path, parse_recipe
+from cm4storage.scripting.metadata import parse_recipe
+from cm4storage.scripting.metadata_files import METADATA_FILES, as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

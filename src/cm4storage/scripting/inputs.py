@@ -7,14 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UsageError, UserError, is_secret_name
 from cm4storage.core.records import dataclass
-from cm4storage.scripting.metadata import InputSpec, as_path
+from cm4storage.scripting.metadata import InputSpec
+from cm4storage.scripting.metadata_files import as_path
 from cm4storage.scripting.nearest import nearest
 from cm4storage.scripting.request import OWN_FLAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cm4storage.scripting.metadata import Recipe
+    from cm4storage.scripting.prepare import Call
+
+_OTHER_ENGINES = {
+    "debug_script": "To look around after a run: --shell. ",
+    "debug_script_tags": "To look around after a run: --shell. ",
+    "dirty": "What a failed recipe leaves is removed; its log stays. ",
+    "dump_version_info": "--repro records versions. ",
+    "fake_deps": "--fake_run starts nothing at all. ",
+    "ignore_script_error": "A recipe that failed is never taken for one that did not. ",
+    "pause": "Nothing waits for a key; --shell opens a shell at the end. ",
+    "print_readme": "cm doc script writes it. ",
+    "print_versions": "--repro records versions. ",
+    "repro_dir": "--repro writes to cm-repro in the current folder. ",
+    "repro_prefix": "--repro writes to cm-repro in the current folder. ",
+    "skip_remembered_selections": "No selection is remembered. ",
+    "space": "cm show cache shows sizes. ",
+    "version_max_usable": "--version_max limits the version. ",
+}
+"""Flags of the original automation that mean nothing here, and what does instead."""
 
 _TRUE = ("yes", "true", "on", "1")
 _FALSE = ("no", "false", "off", "0", "")
@@ -62,6 +82,26 @@ def is_secret(name: str, spec: InputSpec | None) -> bool:
     return is_secret_name(name) or (spec is not None and spec.is_secret)
 
 
+def secrets_of_call(
+    call: Call, recipes: Iterable[Recipe], specs: Mapping[str, InputSpec]
+) -> Iterator[str]:
+    """Yield the values of a call that any recipe of the run describes as secret.
+
+    Parameters
+    ----------
+    specs : Mapping
+        The description of the input behind each variable.
+    """
+    for recipe in recipes:
+        for name, spec in recipe.inputs.items():
+            if is_secret(name, spec) and call.inputs.get(name):
+                yield str(call.inputs[name])
+    for values in (call.env, call.const):
+        for name, value in values.items():
+            if value and is_secret(name, specs.get(name)):
+                yield str(value)
+
+
 def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
     """Raise for the first of `unknown`, naming the nearest of `known`.
 
@@ -74,6 +114,7 @@ def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
     for name in sorted(unknown):
         near = nearest(name, [*listed, *OWN_FLAGS])
         hint = f"did you mean --{near}? " if near else ""
+        hint = _OTHER_ENGINES.get(name, hint)
         inputs = ", ".join(f"--{item}" for item in listed) or "none"
         raise UsageError(
             f"no recipe of this run knows the input --{name}",

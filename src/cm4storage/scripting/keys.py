@@ -21,6 +21,7 @@ from cm4storage.scripting.environment import (
     matches_any,
 )
 from cm4storage.scripting.inputs import is_secret
+from cm4storage.scripting.own_flags import asked_of
 
 if TYPE_CHECKING:
     import hashlib
@@ -159,10 +160,11 @@ def key_of(
         "version": {name: v for name, v in prepared.env.items() if name.startswith("CM_VERSION")},
     }
     asked = {
+        **asked_of(prepared.call),
         "new_env_keys": list(prepared.call.new_env_keys),
         "extra_cache_tags": list(prepared.extra_cache_tags),
     }
-    own |= {name: value for name, value in asked.items() if value}
+    own |= {"asked": {n: v for n, v in asked.items() if v}} if any(asked.values()) else {}
     below, below_secrets = _later_inputs(prepared, later, fingerprints)
     secrets |= below_secrets
     if below:

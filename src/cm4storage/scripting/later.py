@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.canonical import digest
 from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import matches_any
-from cm4storage.scripting.metadata import nothing
+from cm4storage.scripting.metadata_files import nothing
 from cm4storage.scripting.reach import known_inputs, reachable
 
 if TYPE_CHECKING:

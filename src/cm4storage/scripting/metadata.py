@@ -6,33 +6,27 @@ Only what the engine reads is typed here; keys that are unknown to it are left t
 from __future__ import annotations
 
 import functools
-import json
 import os
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from cm4storage.core.errors import UserError
 from cm4storage.core.records import dataclass, field
+from cm4storage.scripting.metadata_files import (
+    METADATA_FILES,
+    NOTHING,
+    Part,
+    as_path,
+    nothing,
+    read_metadata,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-METADATA_FILES = ("_cm.yaml", "_cm.json")
 LATER_PHASES = ("prehook_deps", "posthook_deps", "post_deps")
 DEPENDENCY_PHASES = ("deps", *LATER_PHASES)
 _PLAIN_FILES = frozenset((*METADATA_FILES, "meta.yaml", "meta.json", "README.md"))
 INPUT_TYPES = ("string", "int", "float", "flag", "path", "file")
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def nothing() -> Mapping[str, Any]:
-    """Return the empty mapping: the default of fields, for which it must not be mutable."""
-    return NOTHING
 
 
 @dataclass(frozen=True)
@@ -215,144 +209,6 @@ class Recipe:
         return next((file for file in files if os.path.exists(file)), files[0])
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A mapping of the metadata file, with the place that errors name."""
-
-    file: str
-    place: str
-    raw: Mapping[str, Any]
-
-    def wrong(self, key: str, rule: str) -> UserError:
-        """Return the error for the value of `key`."""
-        place = f"{self.place}.{key}" if self.place else key
-        return UserError(f"{place}: {rule}, not {self.raw.get(key)!r}", where=self.file)
-
-    def text(self, key: str) -> str:
-        """Return a scalar as text; "" when it is missing."""
-        value = self.raw.get(key)
-        if isinstance(value, (dict, list)):
-            raise self.wrong(key, "must be a single value")
-        return "" if value is None else str(value)
-
-    def flag(self, key: str) -> bool:
-        """Return a boolean; CM's yes and no in quotes are accepted."""
-        value = self.raw.get(key)
-        if value is None or isinstance(value, bool):
-            return bool(value)
-        if str(value).lower() in ("yes", "true", "on", "no", "false", "off", ""):
-            return str(value).lower() in ("yes", "true", "on")
-        raise self.wrong(key, "must be true or false")
-
-    def number(self, key: str) -> float | None:
-        """Return a number; None when it is missing."""
-        value = self.raw.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise self.wrong(key, "must be a number")
-        return value
-
-    def mapping(self, key: str) -> Mapping[str, Any]:
-        """Return a mapping; an empty one when it is missing."""
-        value = self.raw.get(key)
-        if value is None:
-            return NOTHING
-        if not isinstance(value, dict):
-            raise self.wrong(key, "must be a mapping")
-        return {str(name): item for name, item in value.items()}
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Return a list of texts; one text stands for a list of one."""
-        value = self.raw.get(key)
-        if value is None:
-            return ()
-        if isinstance(value, (str, int, float)):
-            return tuple(part.strip() for part in str(value).split(",") if part.strip())
-        if not isinstance(value, list):
-            raise self.wrong(key, "must be a list")
-        if any(isinstance(item, bool) for item in value):
-            raise self.wrong(key, "must hold texts (quote yes, no, on and off)")
-        return tuple(str(item) for item in value)
-
-    def text_lists(self, key: str) -> Mapping[str, tuple[str, ...]] | None:
-        """Return a mapping of lists of texts; None when it is missing."""
-        if self.raw.get(key) is None:
-            return None
-        inner = _Part(self.file, f"{self.place}.{key}", self.mapping(key))
-        return {name: inner._values(name) for name in inner.raw}
-
-    def _values(self, key: str) -> tuple[str, ...]:
-        value = self.raw[key]
-        items = value if isinstance(value, list) else [value]
-        return tuple(str(item) for item in items)
-
-    def mappings(self, key: str) -> Mapping[str, Mapping[str, Any]]:
-        """Return a mapping of mappings."""
-        inner = _Part(self.file, f"{self.place}.{key}".lstrip("."), self.mapping(key))
-        return {name: inner.mapping(name) for name in inner.raw}
-
-    def joined_mappings(self, *keys: str) -> Mapping[str, Mapping[str, Any]]:
-        """Return the mappings under keys that mean the same; what is none names no dependency."""
-        found = [self.mapping(key) for key in keys if self.raw.get(key)]
-        pairs = [pair for each in found for pair in each.items() if isinstance(pair[1], dict)]
-        return dict(pairs) if pairs else NOTHING
-
-    def parts(self, key: str) -> list[_Part]:
-        """Return a list of mappings as parts."""
-        value = self.raw.get(key)
-        if value is None:
-            return []
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self.wrong(key, "must be a list of mappings")
-        place = f"{self.place}.{key}".lstrip(".")
-        return [_Part(self.file, f"{place}[{n}]", item) for n, item in enumerate(value)]
-
-
-def as_path(place: str | os.PathLike[str]) -> Path:
-    """Return a path object; pathlib is imported by the first, since many runs need none."""
-    from pathlib import Path
-
-    return Path(place)
-
-
-def read_metadata(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the metadata of the artifact in `folder`; ``_cm.json`` refines ``_cm.yaml``.
-
-    Raises
-    ------
-    UserError
-        If a file is no valid YAML or JSON, or holds no mapping.
-    """
-    merged: dict[str, Any] = {}
-    for name in METADATA_FILES:
-        path = f"{os.fspath(folder)}/{name}"
-        if os.path.exists(path):
-            merged.update(_parsed(path, file_stamp(path)))
-    return merged
-
-
-def file_stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    """Return what changes whenever a file is edited, even within one tick or with its old time."""
-    status = os.stat(path)
-    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
-
-
-@functools.lru_cache(maxsize=8192)
-def _parsed(path: str, stamp: tuple[int, ...]) -> Mapping[str, Any]:  # noqa: ARG001 - for the memo
-    try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
-        value = json.loads(text) if path.endswith(".json") else yaml.load(text, Loader=_Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"cannot read the metadata file {os.path.basename(path)}",
-            where=path,
-            meaning=str(error),
-        ) from error
-    if not isinstance(value, dict):
-        raise UserError("a metadata file must hold a mapping", where=path)
-    return value
-
-
 def parse_recipe(folder: str | os.PathLike[str], repository: str) -> Recipe:
     """Return the recipe in `folder`.
 
@@ -362,7 +218,7 @@ def parse_recipe(folder: str | os.PathLike[str], repository: str) -> Recipe:
         If the metadata is malformed; names file, key and rule.
     """
     place = os.fspath(folder)
-    part = _Part(f"{place}/{METADATA_FILES[0]}", "", read_metadata(place))
+    part = Part(f"{place}/{METADATA_FILES[0]}", "", read_metadata(place))
     return Recipe(
         alias=part.text("alias") or os.path.basename(place),
         uid=part.text("uid"),
@@ -388,17 +244,17 @@ def parse_recipe(folder: str | os.PathLike[str], repository: str) -> Recipe:
 
 def parse_layer(recipe: Recipe, place: str, raw: Mapping[str, Any]) -> Layer:
     """Return the layer of a variation or version of `recipe`."""
-    return _layer(_Part(recipe.metadata_file, place, raw))
+    return _layer(Part(recipe.metadata_file, place, raw))
 
 
 def parse_dependency(recipe: Recipe, place: str, raw: Mapping[str, Any]) -> Dependency:
     """Return the dependency that `raw` describes."""
-    return _dependency(_Part(recipe.metadata_file, place, raw))
+    return _dependency(Part(recipe.metadata_file, place, raw))
 
 
 def conditions_of(raw: Mapping[str, Any]) -> Conditions:
     """Return the conditions that stand in a mapping."""
-    return _conditions(_Part("", "", raw))
+    return _conditions(Part("", "", raw))
 
 
 def fill_in(value: Any, suffix: str) -> Any:
@@ -412,7 +268,7 @@ def fill_in(value: Any, suffix: str) -> Any:
     return value
 
 
-def _layer(part: _Part) -> Layer:
+def _layer(part: Part) -> Layer:
     return Layer(
         default_env=part.mapping("default_env"),
         env=part.mapping("env"),
@@ -434,7 +290,7 @@ def _layer(part: _Part) -> Layer:
     )
 
 
-def _dependency(part: _Part) -> Dependency:
+def _dependency(part: Part) -> Dependency:
     return Dependency(
         tags=part.texts("tags"),
         names=part.texts("names"),
@@ -461,7 +317,7 @@ def _dependency(part: _Part) -> Dependency:
     )
 
 
-def _conditions(part: _Part) -> Conditions:
+def _conditions(part: Part) -> Conditions:
     return Conditions(
         enable_all=part.text_lists("enable_if_env"),
         enable_any=part.text_lists("enable_if_any_env"),
@@ -470,14 +326,14 @@ def _conditions(part: _Part) -> Conditions:
     )
 
 
-def _conditional_env(part: _Part) -> ConditionalEnv:
+def _conditional_env(part: Part) -> ConditionalEnv:
     return ConditionalEnv(_conditions(part), part.mapping("env"), part.mapping("state"))
 
 
-def _variations(part: _Part) -> Mapping[str, Variation]:
+def _variations(part: Part) -> Mapping[str, Variation]:
     found = {}
     for name, raw in part.mappings("variations").items():
-        inner = _Part(part.file, f"variations.{name}", raw)
+        inner = Part(part.file, f"variations.{name}", raw)
         found[name] = Variation(
             name=name,
             raw=raw,
@@ -496,11 +352,11 @@ def _variations(part: _Part) -> Mapping[str, Variation]:
     return found
 
 
-def _inputs(part: _Part) -> Mapping[str, InputSpec]:
+def _inputs(part: Part) -> Mapping[str, InputSpec]:
     found = {}
     for name, raw in part.mapping("input_description").items():
         described = raw if isinstance(raw, dict) else {"desc": raw}
-        inner = _Part(part.file, f"input_description.{name}", described)
+        inner = Part(part.file, f"input_description.{name}", described)
         kind = inner.text("type")
         if kind and kind not in INPUT_TYPES:
             raise inner.wrong("type", f"must be one of {', '.join(INPUT_TYPES)}")
@@ -517,7 +373,7 @@ def _inputs(part: _Part) -> Mapping[str, InputSpec]:
     return found
 
 
-def _combinations(part: _Part, key: str) -> tuple[tuple[str, ...], ...]:
+def _combinations(part: Part, key: str) -> tuple[tuple[str, ...], ...]:
     value = part.raw.get(key)
     if value is None:
         return ()

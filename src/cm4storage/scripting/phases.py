@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageBenchmarkError, StorageFault, UserError
-from cm4storage.scripting.environment import COMMAND_VARIABLE, exported, substitute
+from cm4storage.scripting.environment import substitute
 from cm4storage.scripting.failures import RecipeFailure, status_cause, status_text
 from cm4storage.scripting.hooks import call_hook, load_hooks
 from cm4storage.scripting.toolbox.habits import (
@@ -124,17 +123,11 @@ def _starter(session: Session, folder: Path) -> Callable[[Stage, Path, Mapping[s
     """Return what runs a script of a recipe in `folder`."""
 
     def start(stage: Stage, script: Path, env: Mapping[str, Any]) -> int:
-        from cm4storage.scripting.processes import run_script  # many recipes start no process
+        from cm4storage.scripting.logs import run_logged  # many recipes start no process
 
-        session.console.flush()
-        return run_script(
-            prefixed(stage, script),
-            folder / WRAPPER_FILE,
-            exported(env, {k: v for k, v in os.environ.items() if k != COMMAND_VARIABLE}),
-            session.lifeline,
-            session.guard,
-            stdout_to_stderr=session.options.wants_json,
-        )
+        wrapper = folder / WRAPPER_FILE
+        alias = stage.prepared.recipe.alias
+        return run_logged(session, alias, prefixed(stage, script), wrapper, env)
 
     return start
 

@@ -25,10 +25,10 @@ from cm4storage.scripting.metadata import (
     InputSpec,
     Layer,
     Recipe,
-    nothing,
     parse_dependency,
     parse_layer,
 )
+from cm4storage.scripting.metadata_files import nothing
 from cm4storage.scripting.query import Query
 from cm4storage.scripting.request import Versions
 from cm4storage.scripting.toolbox.versions import VersionLimits
@@ -109,6 +109,8 @@ class Prepared:
         filled = [fill(tag, env) for tag in (*given, *self.call.extra_cache_tags)]
         found = [tag.strip() for tag in filled if tag.strip()] + ([f"name-{name}"] if name else [])
         return tuple(dict.fromkeys(found))
+
+    known_names: frozenset[str] = frozenset()
 
     @property
     def chain(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cm4storage.core.lifeline import Lifeline
+    from cm4storage.scripting.relay import Relay
     from cm4storage.scripting.signals import SignalGuard
 
 GRACE_S = 10.0
@@ -60,6 +61,7 @@ def run_script(
     guard: SignalGuard,
     *,
     stdout_to_stderr: bool = False,
+    relay: Relay | None = None,
 ) -> int:
     """Source `script` in bash and return its exit code as a shell shows it.
 
@@ -67,6 +69,8 @@ def run_script(
     ----------
     wrapper : Path
         The file to write for bash; the script runs in its folder.
+    relay : Relay, optional
+        Carries the output. Without one, the script writes to this process's own descriptors.
 
     Raises
     ------
@@ -88,15 +92,20 @@ def run_script(
             environment,
             lifeline,
             watched,
-            stdout_to_stderr=stdout_to_stderr,
+            (relay.stdout, relay.stderr) if relay else (2 if stdout_to_stderr else None, None),
         )
+        if relay is not None:
+            relay.begin(process.pid)
         try:
             with guard.interruptible():
                 _wait(process)
+            _end_rest(process.pid)
+            if relay is not None:
+                with guard.interruptible():
+                    relay.finish()
         except Interrupted as interrupted:
             _stop(process, interrupted.signum, guard)
             raise
-        _end_rest(process.pid)
         return shell_status(process.returncode)
     finally:
         os.close(watched)
@@ -109,8 +118,7 @@ def _start(
     environment: Mapping[str, str],
     lifeline: Lifeline,
     watched: int,
-    *,
-    stdout_to_stderr: bool,
+    streams: tuple[int | None, int | None],
 ) -> subprocess.Popen[bytes]:
     sys.stdout.flush()
     sys.stderr.flush()
@@ -120,7 +128,8 @@ def _start(
             cwd=folder,
             env={**environment, **lifeline.environment()},
             stdin=None if sys.stdin is not None and sys.stdin.isatty() else subprocess.DEVNULL,
-            stdout=2 if stdout_to_stderr else None,
+            stdout=streams[0],
+            stderr=streams[1],
             pass_fds=(lifeline.child_descriptor, watched),
             start_new_session=True,  # a process group of its own, to be ended as a whole
         )

@@ -20,6 +20,7 @@ _CMIND_KEYS = (
 _FLAGS = (
     *("quiet", "q", "v", "verbose", "s", "silent", "j", "json", "new", "renew", "skip_cache"),
     *("fake_run", "print_deps", "help", "h", "f", "force"),
+    *("force_cache", "print_env", "save_env", "shell", "time", "repro", "allow_sudo"),
 )
 _VALUES = (
     *("tags", "env", "const", "state", "adr", "ad", "add_deps_recursive", "add_deps"),
@@ -54,6 +55,13 @@ class Options:
     skips_cache: bool = False
     is_dry: bool = False
     prints_deps: bool = False
+    forces_cache: bool = False
+    prints_env: bool = False
+    saves_env: bool = False
+    opens_shell: bool = False
+    prints_times: bool = False
+    is_recorded: bool = False
+    allows_sudo: bool = False
 
     @property
     def verb(self) -> str:
@@ -144,6 +152,13 @@ def _options(given: Mapping[str, Any]) -> Options:
         skips_cache=is_on(given, "skip_cache"),
         is_dry=is_on(given, "fake_run"),
         prints_deps=is_on(given, "print_deps"),
+        forces_cache=is_on(given, "force_cache"),
+        prints_env=is_on(given, "print_env"),
+        saves_env=is_on(given, "save_env"),
+        opens_shell=is_on(given, "shell"),
+        prints_times=is_on(given, "time"),
+        is_recorded=is_on(given, "repro"),
+        allows_sudo=is_on(given, "allow_sudo"),
     )
 
 

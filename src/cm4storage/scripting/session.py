@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import HostShade
+from cm4storage.scripting.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from cm4storage.core.lifeline import Lifeline
     from cm4storage.scripting.console import Console
+    from cm4storage.scripting.guards import Guards
     from cm4storage.scripting.keys import Identity
+    from cm4storage.scripting.logs import Log
     from cm4storage.scripting.prepare import Prepared
     from cm4storage.scripting.request import Options
     from cm4storage.scripting.signals import SignalGuard
@@ -91,12 +94,17 @@ class Session:
     options: Options
     caller_folder: str
     guard: SignalGuard
+    local_folder: str
     shade: HostShade = field(default_factory=HostShade)
     volatile: set[str] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
     closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     made_folder: Path | None = None
     cm: Any = None
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    failed_log: Log | None = None
+    logs_made: int = 0
+    _guards: Guards | None = None
     _lifeline: Lifeline | None = None
     _folders: int = 0
 
@@ -109,12 +117,38 @@ class Session:
             self._lifeline = Lifeline()
         return self._lifeline
 
-    def new_folder(self, name: str) -> Path:
-        """Return a new private folder for one recipe."""
+    @property
+    def log_folder(self) -> Path:
+        """Where logs are."""
+        from pathlib import Path
+
+        return Path(self.local_folder) / "logs"
+
+    @property
+    def guards(self) -> Guards:
+        """What stands before sudo and its like, from the first recipe with code to the end."""
+        if self._guards is None:
+            from pathlib import Path
+
+            from cm4storage.scripting.guards import Guards
+            from cm4storage.scripting.hook_output import without_secrets_on_streams
+
+            parent, record = Path(self.local_folder) / ".guards", self._own_folder() / "refusals"
+            guards = Guards(parent, record, self.options.allows_sudo)
+            self._guards = self.closing.enter_context(guards)
+            streams = without_secrets_on_streams(self.console.secrets, self.console.stream)
+            self.closing.enter_context(streams)
+        return self._guards
+
+    def _own_folder(self) -> Path:
         if self.made_folder is None:
             self.made_folder = self.closing.enter_context(_run_folder())
+        return self.made_folder
+
+    def new_folder(self, name: str) -> Path:
+        """Return a new private folder for one recipe."""
         self._folders += 1
-        folder = self.made_folder / f"{self._folders:03d}-{name}"
+        folder = self._own_folder() / f"{self._folders:03d}-{name}"
         try:
             folder.mkdir(parents=True)
         except OSError as error:
@@ -143,10 +177,14 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    console: Console, options: Options, caller_folder: str, guard: SignalGuard
+    console: Console,
+    options: Options,
+    caller_folder: str,
+    guard: SignalGuard,
+    local_folder: str,
 ) -> Iterator[Session]:
     """Begin a run; end it whatever happens: helpers stopped, temporary folders removed."""
-    session = Session(console, options, caller_folder, guard)
+    session = Session(console, options, caller_folder, guard, local_folder)
     with session.closing:
         try:
             yield session

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import UserError
 from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import exported_text
-from cm4storage.scripting.metadata import Recipe, nothing
+from cm4storage.scripting.metadata_files import nothing
 from cm4storage.scripting.query import Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from cm4storage.scripting.metadata import Recipe
 
 # Keys of a run that are no inputs of the recipe.
 _RESERVED = frozenset(("desc", "variations_list", "env", "const", "expect", "needs"))

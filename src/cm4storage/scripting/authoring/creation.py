@@ -18,7 +18,8 @@ from cm4storage.scripting.authoring.examination import examine
 from cm4storage.scripting.authoring.house_rules import read_house_rules, read_repository
 from cm4storage.scripting.authoring.lint import console_of
 from cm4storage.scripting.authoring.selection import Selection, recipe_folders, repository_of
-from cm4storage.scripting.metadata import METADATA_FILES, parse_recipe
+from cm4storage.scripting.metadata import parse_recipe
+from cm4storage.scripting.metadata_files import METADATA_FILES
 from cm4storage.scripting.nearest import nearest
 from cm4storage.scripting.query import Query
 

@@ -13,7 +13,7 @@ from cm4storage.scripting.authoring.dependencies import dependencies_of
 from cm4storage.scripting.authoring.findings import counted
 from cm4storage.scripting.authoring.house_rules import REPOSITORY_FILE, read_repository
 from cm4storage.scripting.authoring.readme import MARK, readme
-from cm4storage.scripting.metadata import METADATA_FILES
+from cm4storage.scripting.metadata_files import METADATA_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

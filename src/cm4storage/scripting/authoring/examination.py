@@ -17,7 +17,8 @@ from cm4storage.scripting.authoring.reference_rules import check_references
 from cm4storage.scripting.authoring.repository_rules import check_together
 from cm4storage.scripting.authoring.rules import Subject, check_recipe, check_source
 from cm4storage.scripting.authoring.sources import Source, read_source
-from cm4storage.scripting.metadata import METADATA_FILES, Recipe, parse_recipe
+from cm4storage.scripting.metadata import Recipe, parse_recipe
+from cm4storage.scripting.metadata_files import METADATA_FILES
 from cm4storage.scripting.request import is_on
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageBenchmarkError, UsageError, UserError
 from cm4storage.core.records import dataclass
-from cm4storage.scripting.metadata import METADATA_FILES, read_metadata
+from cm4storage.scripting.metadata_files import METADATA_FILES, read_metadata
 from cm4storage.scripting.nearest import nearest
 from cm4storage.scripting.query import Query
 

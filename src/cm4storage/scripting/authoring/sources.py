@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cm4storage.core.records import dataclass
-from cm4storage.scripting.metadata import METADATA_FILES, read_metadata
+from cm4storage.scripting.metadata_files import METADATA_FILES, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
