@@ -8,7 +8,7 @@ import sys
 def run() -> None:
     """Run the command line as the program of this process.
 
-    Ctrl-C ends it without a traceback at any moment: while modules are being imported, and while
+    A signal ends it without a traceback at any moment: while modules are being imported, and while
     the interpreter shuts down, when nothing is left to be interrupted.
     """
     code = 130
@@ -19,6 +19,7 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if code in (130, 143):
         # Who ends a run does not wait for threads that hang in a request to a silent service.
         sys.stdout.flush()

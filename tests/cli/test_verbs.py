@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -271,3 +273,19 @@ def test_credentials_in_a_url_reach_no_file(cm4storage, ready, tmp_path):
     assert "planted-secret" not in done.stdout + done.stderr
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or b"planted-secret" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", -signal.SIGTERM), ("SIGINT", 0)])
+def test_a_signal_at_the_very_end_shows_no_traceback(name: str, code: int) -> None:
+    program = (
+        "import atexit, signal, sys\n"
+        "from cm4storage.__main__ import run\n"
+        f"atexit.register(lambda: signal.raise_signal(signal.{name}))\n"
+        "sys.argv = ['cm4storage', 'workload', '--list']\n"
+        "run()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
