@@ -6,6 +6,7 @@ Importing this makes ``import cm4storage`` mean the package beside this reposito
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
@@ -44,6 +45,10 @@ def _use_library_beside() -> None:
     spec.loader.exec_module(module)
 
 
+# What is loaded for a call stays to its end, so there is little to collect, in a heap that cmind
+# has filled with its index.
+_THRESHOLDS = gc.get_threshold()
+gc.set_threshold(100_000, *_THRESHOLDS[1:])
 _use_library_beside()
 
 # The right library can be named only now.
@@ -88,6 +93,8 @@ def answer(
     except Exception as error:  # noqa: BLE001 - a defect of ours: shown in full by -v
         text = secrets.shown(_crash_text(error, given))
         result = {"return": int(ExitCode.INTERNAL), "error": text}
+    finally:
+        gc.set_threshold(*_THRESHOLDS)
     if actions.wants_json(given):
         result = _answer_json(cmind, given, actions.without_secrets(result, secrets))
     _show_error(cmind, given, result)

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _NAME_COLUMNS = 44
-_CREDENTIALS = re.compile(rb"(?<=://)[^/@\s]+@")
-_UNFINISHED_URL = re.compile(rb"\b[a-z][a-z0-9+.-]*:/(/[^/@\s]*)?$", re.IGNORECASE)
+# Compiled on first use only, since every run imports this module.
+_CREDENTIALS = rb"(?<=://)[^/@\s]+@"
+_UNFINISHED_URL = rb"(?i)\b[a-z][a-z0-9+.-]*:/(/[^/@\s]*)?$"
 _LONGEST_URL_BYTES = 4096
-_PAIR = re.compile(r"([\w.+-]+)\s*[=:]\s*([^\s,;&'\"]+)")
+_PAIR = r"([\w.+-]+)\s*[=:]\s*([^\s,;&'\"]+)"
 _PLAIN_WORDS = ("true", "false", "none", "null", "default", "auto")
 _STYLES = {"hit": "32", "miss": "33", "warning": "33", "dim": "2", "bold": "1"}
 
@@ -79,7 +80,7 @@ class Secrets:
         """Return what a process has written as it may be shown: without secrets."""
         for secret in self._as_bytes:
             data = data.replace(secret, b"***")
-        return _CREDENTIALS.sub(b"***@", data) if b"://" in data else data
+        return re.sub(_CREDENTIALS, b"***@", data) if b"://" in data else data
 
     def unfinished_bytes(self, data: bytes) -> int:
         """Return how many bytes at the end of `data` may be the beginning of a secret."""
@@ -90,7 +91,7 @@ class Secrets:
             if any(len(each) > length and each.startswith(end) for each in self._as_bytes):
                 most = length
         line = data[max(data.rfind(b"\n"), data.rfind(b"\r")) + 1 :]
-        url = _UNFINISHED_URL.search(line[-_LONGEST_URL_BYTES:]) if b":/" in line else None
+        url = re.search(_UNFINISHED_URL, line[-_LONGEST_URL_BYTES:]) if b":/" in line else None
         return len(data) - self._before_secret(
             data, len(data) - max(most, len(url[0]) if url else 0)
         )
@@ -214,6 +215,8 @@ def secret_texts(value: Any, *, is_secret: bool = False) -> Iterator[str]:
     elif is_secret and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         yield str(value)
     elif isinstance(value, str):
-        for name, text in _PAIR.findall(value):
+        # A text without either sign, such as the tags, holds no pair.
+        pairs = re.findall(_PAIR, value) if "=" in value or ":" in value else ()
+        for name, text in pairs:
             if is_secret_name(name) and text.lower() not in _PLAIN_WORDS:
                 yield text

@@ -7,15 +7,14 @@ front of its PATH. What they refused is an error of the recipe, whatever it made
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cm4storage.core.canonical import sha256
 from cm4storage.core.errors import StorageBenchmarkError, UserError
 from cm4storage.core.records import dataclass
 from cm4storage.scripting.rerun import rerun_command
@@ -156,9 +155,11 @@ def _for_a_person(words: list[str]) -> str:
 def _installed(parent: Path, kind: str) -> Path:
     """Return the folder of the stand-ins of a kind; it is made once and shared by all runs."""
     about = f"{_VERSION}\0{kind}\0{sys.executable}\0{_COMMAND_FILE}"
-    folder = parent / f"{kind}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
+    folder = parent / f"{kind}-{sha256(about.encode()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
+    import tempfile
+
     from cm4storage.scripting.guard_command import NAMES
 
     parent.mkdir(parents=True, exist_ok=True)
