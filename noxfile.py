@@ -64,4 +64,5 @@ def oracle(session: nox.Session) -> None:
         python, "-m", "pip", "install", "--quiet", "cmx4mlops==1.0.1", "cmind==4.2.0", external=True
     )
     environment = {"CM4STORAGE_ORACLE_PYTHON": python}
-    session.run("pytest", "tests/oracle", *session.posargs, env=environment)
+    tests = ["tests/oracle", "tests/portability/test_original.py"]
+    session.run("pytest", *(session.posargs or tests), env=environment)
