@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from cm4storage.storage.location import StoreLocation
@@ -12,6 +14,12 @@ SMALL_PARAMS = (
     "dataset.record_length_bytes_stdev=900 dataset.record_length_bytes_resize=0 "
     "reader.batch_size=2 train.computation_time=0 train.epochs=2"
 )
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start, also where pytest runs in the background of a shell."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _PIP_DETOURS = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV")
 _CM_DETOURS = ("CM_INDEX", "CM_HOME", "CM_CONFIG")
+OWN_NAME = "cm4storage"
+"""Automations of ours begin with it, or their repository's alias does."""
+
 _SHOWN_LINES = 15
 
 
@@ -220,8 +223,11 @@ def free_launchers_of_their_path(folder: Path) -> None:
 # --- the registration --------------------------------------------------------------------------
 
 
-def register(checkout: Path, cm_repos: Path) -> None:
-    """Let cm find this checkout, and see to it that its automations are the ones that run."""
+def register(checkout: Path, cm_repos: Path, command: Sequence[str] = ()) -> None:
+    """Let cm find this checkout, and see to it that its automations are the ones that run.
+
+    A command that names them runs whatever others there are.
+    """
     with locked(cm_repos / ".cm4storage.lock") as lock:
         if check.is_registered(checkout, cm_repos):
             if check.foreign_automation(checkout, cm_repos) is None:
@@ -232,10 +238,19 @@ def register(checkout: Path, cm_repos: Path) -> None:
         write_repositories(cm_repos, with_checkout(before, checkout, cm_repos))
         reindex(checkout, cm_repos, lock)
         foreign = check.foreign_automation(checkout, cm_repos)
-        if foreign is not None:
-            write_repositories(cm_repos, [each for each in before if Path(each) != checkout])
+        if foreign is not None and not names_ours(command):
+            write_repositories(cm_repos, before)
             reindex(checkout, cm_repos, lock)
             raise conflict(checkout, cm_repos, *foreign)
+
+
+def names_ours(command: Sequence[str]) -> bool:
+    """Tell whether a command says itself that it wants our automations.
+
+    >>> names_ours(["cm", "run", "cm4storage:script"]), names_ours(["cm", "run", "script"])
+    (True, False)
+    """
+    return list(command[:1]) == ["cm"] and command[2:3] != [] and command[2].startswith(OWN_NAME)
 
 
 def present_repositories(cm_repos: Path) -> list[str]:
@@ -319,7 +334,7 @@ def conflict(checkout: Path, cm_repos: Path, name: str, folder: Path | None) -> 
         f"cm would not run this checkout's {name!r} automation, but another one",
         runs=str(folder),
         not_this=str(own),
-        or_name_this_one="register it, and call: cm run cm4storage:script --tags=...",
+        or_name_this_one="./bootstrap cm run cm4storage:script --tags=...",
         to_do=way_out(checkout, cm_repos, folder.parent.parent),
     )
 
@@ -345,11 +360,11 @@ def _quote(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def main(checkout: Path, cm_repos: Path) -> int:
+def main(checkout: Path, cm_repos: Path, command: Sequence[str] = ()) -> int:
     """Do what is still to be done, and return the exit code."""
     try:
         prepare_environment(checkout)
-        register(checkout, cm_repos)
+        register(checkout, cm_repos, command)
     except SetupError as error:
         say(f"error: {error}")
     except OSError as error:
@@ -363,4 +378,4 @@ def main(checkout: Path, cm_repos: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))

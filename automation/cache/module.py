@@ -47,6 +47,7 @@ class CAutomation(Automation):
         cm rm cache --tags=TAG,_VARIATION [-f] [-j]
         cm rm cache UID|ALIAS
         cm rm cache --all
+        cm rm cache --tags=TAG --dry_run     only say what would go
         """
         return self._answer(i, cache_actions.remove_entries)
 

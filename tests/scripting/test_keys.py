@@ -425,7 +425,8 @@ def test_links_count_by_what_they_say_and_what_they_lead_to(
 ) -> None:
     shared = tmp_path / "shared.py"
     shared.write_text("1")
-    for target in ("nowhere", "nowhere-else", str(tmp_path), str(shared)):
+    (tmp_path / "lib").mkdir()
+    for target in ("nowhere", "nowhere-else", str(tmp_path / "lib"), str(shared)):
         (cached / "link").unlink(missing_ok=True)
         (cached / "link").symlink_to(target)
         assert is_new(library.decision("get,data")), target

@@ -26,7 +26,13 @@ from cm4storage.scripting.index import Repository, Summary
 from cm4storage.scripting.metadata_files import as_path
 from cm4storage.scripting.prepare import Call
 from cm4storage.scripting.query import Query
-from cm4storage.scripting.request import Options, Request, parse_request, wants_json
+from cm4storage.scripting.request import (
+    Options,
+    Request,
+    parse_request,
+    refuse_unknown_options,
+    wants_json,
+)
 from cm4storage.scripting.session import Session, open_session
 from cm4storage.scripting.signals import SignalGuard
 
@@ -144,6 +150,7 @@ def run_script(
 
 def find_scripts(given: Mapping[str, Any], surroundings: Surroundings) -> list[dict[str, Any]]:
     """Return the recipes with the tags asked for, or all, and list them."""
+    refuse_unknown_options(given, ("repo",), "cm find script")
     is_json = wants_json(given)
     console = Console(sys.stderr if is_json else sys.stdout)
     catalog = surroundings.catalog(console)

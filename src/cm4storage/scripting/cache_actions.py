@@ -20,7 +20,7 @@ from cm4storage.scripting.cache_selection import (
 )
 from cm4storage.scripting.console import Console
 from cm4storage.scripting.durations import format_age
-from cm4storage.scripting.request import is_on, wants_json
+from cm4storage.scripting.request import is_on, refuse_unknown_options, wants_json
 from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _SHOWN_USERS = 4
 
 def find_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, Any]]:
     """Return the entries with the tags or the uid asked for, and list their folders."""
+    refuse_unknown_options(given, (), "cm find cache")
     query = query_of(given)
     takes_leftovers = set(LEFTOVER_TAGS) <= set(query.tags)
     found = [each for each in selected(query, store) if each.is_complete or takes_leftovers]
@@ -49,6 +50,7 @@ def show_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, 
 
     What broken-off runs left is shown as incomplete.
     """
+    refuse_unknown_options(given, (), "cm show cache")
     coverage, uses = Coverage(everything(store)), EntryUses(store.locks)
     described = [
         {
@@ -97,6 +99,7 @@ def _key_text(key: Mapping[str, Any]) -> str:
     parts = [
         f"variations {variations}" if variations else "",
         f"version {key['version']}" if key.get("version") else "",
+        " ".join(_input_text(name, value) for name, value in key.get("asked", {}).items()),
         " ".join(_input_text(name, value) for name, value in inputs.items()),
         f"code of {format_count(len(key['code']), 'file')}" if key.get("code") else "",
         ", ".join(f"{alias} {digest[:8]}" for alias, digest in key.get("deps", ())),
@@ -135,6 +138,7 @@ def remove_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str
     UserError
         If there is no such entry, or a run uses it; others are removed nevertheless.
     """
+    refuse_unknown_options(given, ("all", "dry_run"), "cm rm cache")
     query = query_of(given)
     if not (is_narrowed(query) or is_on(given, "all")):
         raise UsageError(
@@ -144,6 +148,10 @@ def remove_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str
     if not found:
         raise UserError(f"the cache has no entry for {query.text() or 'this'}")
     console = Console(sys.stderr if wants_json(given) else sys.stdout)
+    if is_on(given, "dry_run"):
+        for each in found:
+            console.line(f"would remove {each.folder}")
+        return [each.as_json() for each in found]
     removed, used = [], []
     for each in [each for each in found if _is_agreed(given, each, console)]:
         try:

@@ -38,6 +38,7 @@ class RecipeCatalog:
         self.takes_first = False
         self._index = RecipeIndex(repositories, index_file, warn)
         self._recipes: dict[str, Recipe] = {}
+        self._is_renewed = False
         self._found: dict[tuple[Query, str, bool], Summary] = {}
 
     @property
@@ -82,11 +83,17 @@ class RecipeCatalog:
         return self._found[asked]
 
     def _find(self, query: Query, repository: str, *, is_dependency: bool) -> Summary:
-        chosen = self._choose(query, repository, is_dependency=is_dependency)
-        if frozenset(self.load(chosen).tags) != chosen.tags:
-            self._index.renew()
+        try:
             chosen = self._choose(query, repository, is_dependency=is_dependency)
-        return chosen
+            if self._is_renewed or frozenset(self.load(chosen).tags) == chosen.tags:
+                return chosen
+        except UserError:
+            if self._is_renewed:
+                raise
+        # A _cm.json beside the _cm.yaml is not looked for by every call.
+        self._is_renewed = True
+        self._index.renew()
+        return self._choose(query, repository, is_dependency=is_dependency)
 
     def _choose(self, query: Query, repository: str, *, is_dependency: bool) -> Summary:
         found = self.matching(query)

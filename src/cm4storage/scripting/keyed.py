@@ -7,10 +7,10 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cm4storage.core.errors import UserError, is_secret_name
+from cm4storage.core.errors import StorageFault, UserError, is_secret_name
 from cm4storage.core.records import replace
 from cm4storage.scripting.cache import CacheStore, DamagedEntryError, Entry, new_entry, texts_in
-from cm4storage.scripting.environment import matches_any, merge
+from cm4storage.scripting.environment import exported_text, matches_any, merge
 from cm4storage.scripting.keys import Fingerprints, Identity, Key, identity_of, key_of, stored_parts
 from cm4storage.scripting.later import later_of
 from cm4storage.scripting.metadata import LATER_PHASES
@@ -172,13 +172,23 @@ class KeyedRuns:
             entry = self._cache.find(key.digest)
         except DamagedEntryError as damage:
             return None, f"miss: the entry was damaged and is made again: {damage}"
-        if entry is not None:
+        # It may have come between the two looks.
+        reason = "" if entry is None or self._uses.share(uid) else "another run is making it"
+        reason = reason or self._why_not(key, prepared, entry)
+        if not reason:
             return entry, ""
         self._uses.release(uid)
+        return None, f"miss: {reason}"
+
+    def _why_not(self, key: Key, prepared: Prepared, entry: Entry | None) -> str:
+        """Return why an entry is not taken; "" if it is."""
+        if entry is not None:
+            moved = _moved_files(prepared, entry)
+            return moved and f"{moved} is another file of the same content, and outputs name it"
         from cm4storage.scripting.misses import explain_miss  # only a miss needs it
 
         known = self._cache.entries_of(prepared.recipe.uid)
-        return None, f"miss: {explain_miss(key.parts, key.details, known)}"
+        return explain_miss(key.parts, key.details, known)
 
     def _hit(self, prepared: Prepared, key: Key, entry: Entry) -> Outcome:
         same = (
@@ -215,12 +225,12 @@ class KeyedRuns:
         try:
             with self._cache.building(key.digest, keeps_contents=keeps) as folder:
                 outputs = self._runner.run_phases(prepared, folder)
-                self._commit(prepared, key, folder, outputs)
+                outputs = self._commit(prepared, key, folder, outputs)
         except BaseException:
             self._uses.release(uid)
             raise
         self._uses.share(uid)
-        if prepared.is_dynamic:  # as on a hit
+        if prepared.is_dynamic or prepared.doubt:  # as on a hit, or not to be relied upon
             return self._outcome(prepared, key, outputs)
         alias = prepared.recipe.alias
         return Outcome(alias, *outputs, Identity(alias, key.digest, key.details))
@@ -242,7 +252,8 @@ class KeyedRuns:
             self._uses.claim(uid, say_waiting)
         return True
 
-    def _commit(self, prepared: Prepared, key: Key, folder: Path, outputs: Outputs) -> None:
+    def _commit(self, prepared: Prepared, key: Key, folder: Path, outputs: Outputs) -> Outputs:
+        """Write the entry if it may be; return the outputs as a hit will give them."""
         from cm4storage.scripting.toolbox.habits import cache_tags
 
         volatile = tuple(self._session.volatile)
@@ -252,14 +263,40 @@ class KeyedRuns:
             key=key.digest,
             recipe=(prepared.recipe.alias, prepared.recipe.uid),
             tags=(*cache_tags(prepared), f"script-artifact-{prepared.recipe.uid}"),
-            parts=stored_parts(key),
+            parts=stored_parts(key) | {"files": _files_put_out(prepared, outputs)},
             outputs=(new_env, outputs[1]),
         )
-        obstacle = prepared.doubt or self._obstacle(entry)
+        obstacle = prepared.doubt or self._edited(prepared, key) or self._obstacle(entry)
         if obstacle:
             self._runner.say(prepared, f"not cached: {obstacle}")
-        else:
-            self._cache.commit(entry)
+            if not prepared.recipe.keeps_across_versions:
+                # Outputs may be paths in there, so it stays to the end of the run.
+                self._session.closing.callback(self._forget, key)
+            return outputs
+        self._cache.commit(entry)
+        # A number as a key of the state has become a text, as it will be for the next run.
+        read_back: list[dict[str, Any]] = json.loads(json.dumps(outputs))
+        return read_back[0], read_back[1]
+
+    def _forget(self, key: Key) -> None:
+        """Remove the folder of an entry that was not written, unless another run makes it now."""
+
+        def leave_alone() -> None:
+            raise BlockingIOError
+
+        with (
+            contextlib.suppress(BlockingIOError, StorageFault, DamagedEntryError),
+            self._cache.lock(key.digest, leave_alone),
+        ):
+            if self._cache.find(key.digest) is None:
+                self._cache.discard(self._cache.entry_folder(key.digest))
+
+    def _edited(self, prepared: Prepared, key: Key) -> str:
+        """Return that the recipe is not what it was when its key was made."""
+        if "code" not in key.parts:
+            return ""
+        code = Fingerprints(self._session).code(prepared.recipe)
+        return "" if dict(code) == key.parts["code"] else "its code changed while it ran"
 
     def _obstacle(self, entry: Entry) -> str:
         """Return why an entry must not be written; "" if it may."""
@@ -267,7 +304,9 @@ class KeyedRuns:
         if secrets:
             return f"its output {secrets[0]} is a secret (name it in volatile_env_keys)"
         try:
-            text = json.dumps([entry.new_env, entry.new_state, entry.parts], ensure_ascii=False)
+            text = json.dumps(
+                [entry.new_env, entry.new_state, entry.parts], ensure_ascii=False, allow_nan=False
+            )
         except (TypeError, ValueError) as error:
             return f"its outputs cannot be written as JSON: {error}"
         if self._session.console.shown(text) != text:
@@ -278,3 +317,23 @@ class KeyedRuns:
         ):
             return "an output names the temporary folder of this run"
         return ""
+
+
+def _files_put_out(prepared: Prepared, outputs: Outputs) -> dict[str, str]:
+    """Return the inputs of the type ``file`` whose paths, which are in no key, are in outputs."""
+    files = {
+        name: exported_text(prepared.env[name])
+        for name, spec in prepared.specs.items()
+        if spec.type == "file" and prepared.env.get(name)
+    }
+    texts = list(texts_in(list(outputs)))
+    return {name: path for name, path in files.items() if any(path in text for text in texts)}
+
+
+def _moved_files(prepared: Prepared, entry: Entry) -> str:
+    """Return the file that stands elsewhere now than outputs of the entry say; "" if none does."""
+    for name, path in entry.parts.get("files", {}).items():
+        now = exported_text(prepared.env.get(name, ""))
+        if now != path:
+            return now
+    return ""

@@ -16,12 +16,13 @@ from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import (
     FLAG_KEYS,
     HOST_KEYS,
-    LOCAL_ENV_KEYS,
     exported_text,
     matches_any,
 )
 from cm4storage.scripting.inputs import is_secret
+from cm4storage.scripting.metadata import DEPENDENCY_PHASES
 from cm4storage.scripting.own_flags import asked_of
+from cm4storage.scripting.variations import variation_of
 
 if TYPE_CHECKING:
     import hashlib
@@ -36,6 +37,16 @@ _KEY_FORMAT = 1
 _SMALL_BYTES = 1 << 20
 # Written from the metadata, which counts itself.
 _GENERATED = ("README.md", "meta.yaml")
+# Of two variations that have one of these, the order may matter.
+_ORDERED = (
+    *DEPENDENCY_PHASES,
+    *("add_deps", "ad", "add_deps_recursive", "adr", "update_meta_if_env", "input_mapping"),
+    *("default_version", "script_name"),
+)
+# Nothing that runs, and changed by who works there.
+_NO_CODE = ("__pycache__", ".git", ".gitignore", ".DS_Store")
+# What the engine itself sets for each run.
+_ENGINE_KEYS = ("CM_TMP_CURRENT_*", "CM_TMP_PIP_VERSION_STRING", "CM_RENEW_CACHE_ENTRY")
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,7 @@ class Fingerprints:
 
     def counts(self, name: str) -> bool:
         """Tell whether a variable of this name can be part of a key."""
-        return self.counts_as_output(name) and not matches_any(name, LOCAL_ENV_KEYS)
+        return self.counts_as_output(name) and not matches_any(name, _ENGINE_KEYS)
 
     def counts_as_output(self, name: str) -> bool:
         """Tell it of a variable that a recipe puts out: one named like a local one, too."""
@@ -155,12 +166,12 @@ def key_of(
     inputs, secrets = _inputs(prepared, fingerprints)
     own: dict[str, Any] = {
         "recipe": recipe.uid,
-        "variations": sorted(prepared.variations),
+        "variations": _in_order(prepared),
         "inputs": inputs,
         "version": {name: v for name, v in prepared.env.items() if name.startswith("CM_VERSION")},
     }
     asked = {
-        **asked_of(prepared.call),
+        **asked_of(prepared.call, fingerprints.session.caller_folder),
         "new_env_keys": list(prepared.call.new_env_keys),
         "extra_cache_tags": list(prepared.extra_cache_tags),
     }
@@ -177,10 +188,33 @@ def key_of(
     doubt = next((dep.doubt for dep in deps if dep.doubt), "")
     if not doubt and secrets:
         doubt = f"a secret takes part ({', '.join(sorted(secrets))})"
-    doubt = doubt or later.doubt
+    doubt = doubt or later.doubt or _own_doubt(prepared)
     memo = digest({"parts": parts, "secrets": secrets, "repository": recipe.repository})
     pending = next((dep.pending for dep in deps if dep.pending), "")
     return Key(digest(parts), memo, parts, {**details, recipe.alias: own}, doubt, pending)
+
+
+def _in_order(prepared: Prepared) -> list[str]:
+    """Return the variations: as they are applied, if that matters, or else sorted."""
+    touched: set[Any] = set()
+    for name in prepared.variations:
+        own = _touched(variation_of(prepared.recipe, name).raw)
+        if not touched.isdisjoint(own):
+            return list(prepared.variations)
+        touched |= own
+    return sorted(prepared.variations)
+
+
+def _touched(raw: Mapping[str, Any]) -> set[Any]:
+    """Return what a variation may set, or add to a list, before or after another one."""
+    env = {("env", name) for key in ("env", "const", "default_env") for name in raw.get(key) or ()}
+    state = {("state", name) for name in raw.get("state") or ()}
+    return env | state | {key for key in _ORDERED if raw.get(key)}
+
+
+def _own_doubt(prepared: Prepared) -> str:
+    # Nobody but its owner knows what has become of it since.
+    return "its results are in a folder of yours" if prepared.env.get("CM_OUTDIRNAME") else ""
 
 
 def identity_of(
@@ -208,7 +242,7 @@ def identity_of(
     except (TypeError, ValueError):
         doubt = f"{alias} puts out something that cannot be compared"
         return Identity(alias, key.digest, key.details, doubt)
-    return Identity(alias, whole, {**key.details, alias: own})
+    return Identity(alias, whole, {**key.details, alias: own}, prepared.doubt)
 
 
 def stored_parts(key: Key) -> dict[str, Any]:
@@ -224,7 +258,7 @@ def _inputs(
     if names is None:
         env, names = dict(prepared.incoming), frozenset(prepared.incoming)
     inputs, secrets = _counted(names, env, prepared, fingerprints)
-    if prepared.declared is None and prepared.call.state:
+    if prepared.call.state:
         inputs["(state)"] = digest_or_refuse(prepared.call.state, prepared.recipe)
     return inputs, secrets
 
@@ -264,13 +298,16 @@ def _counted(
 
 
 def digest_or_refuse(state: Mapping[str, Any], recipe: Recipe) -> str:
-    """Return the digest of a state that comes in to a recipe without declared inputs."""
+    """Return the digest of a state that comes in to a recipe.
+
+    There is no way to declare which parts of it a recipe looks at, so all of it counts.
+    """
     try:
         return digest(dict(state))
     except (TypeError, ValueError) as error:
         raise UserError(
             f"the state that reaches {recipe.alias} cannot be written as JSON: {error}",
-            advice="declare the recipe's inputs (input_mapping or default_env)",
+            advice="keep what JSON cannot hold out of new_state_keys",
         ) from error
 
 
@@ -282,16 +319,18 @@ def _is_hidden(name: str, value: Any, spec: InputSpec | None) -> bool:
 
 def _code_files(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if f != "__pycache__" and not f.startswith("."))
+        folders[:] = sorted(name for name in folders if name not in _NO_CODE)
         links = [name for name in folders if (Path(root) / name).is_symlink()]  # not walked
-        skipped = _GENERATED if Path(root) == folder else ("README.md",)
+        generated = _GENERATED if Path(root) == folder else ()
         for name in sorted([*names, *links]):
-            if name not in skipped and not name.endswith(".pyc") and not name.startswith("."):
+            if name not in (*generated, *_NO_CODE) and not name.endswith((".pyc", ".swp", "~")):
                 yield Path(root) / name
 
 
 def _code_digest(path: Path) -> str:
     """Return what stands for a file of a recipe: its content; for a link, its target's name too.
+
+    A link to a folder stands for all files in there.
 
     Raises
     ------
@@ -300,7 +339,7 @@ def _code_digest(path: Path) -> str:
     """
     if path.is_symlink():
         target = str(path.readlink()).encode("utf-8", "backslashreplace").decode()
-        return digest(["link", target, _file_digest(path) if path.is_file() else None])
+        return digest(["link", target, _linked(path)])
     if not path.is_file():
         raise UserError(
             f"the recipe has something that is no file: {path.name}",
@@ -308,6 +347,18 @@ def _code_digest(path: Path) -> str:
             advice="remove it: a recipe consists of files, folders and links",
         )
     return _file_digest(path)
+
+
+def _linked(link: Path) -> Any:
+    """Return what stands for what a link leads to."""
+    if link.is_file():
+        return _file_digest(link)
+    files = [file for file in _code_files(link) if file.is_file()] if link.is_dir() else []
+    return {_text(file.relative_to(link)): _file_digest(file) for file in files} or None
+
+
+def _text(path: Path) -> str:
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _new_state(size_bytes: int) -> hashlib._Hash:

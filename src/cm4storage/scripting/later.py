@@ -66,7 +66,7 @@ def later_of(catalog: RecipeCatalog, prepared: Prepared, fingerprints: Fingerpri
     takes_all = any(not _declares(recipe.all_layers) for recipe in reach.recipes)
     names = set(prepared.env) if takes_all else reach.variables
     return Later(
-        code={recipe.alias: digest(dict(fingerprints.code(recipe))) for recipe in reach.recipes},
+        code=_code(reach, fingerprints),
         calls=_calls(later),
         changes=_given_changes(prepared, reach),
         inputs=_passed_on(prepared, reach),
@@ -74,6 +74,15 @@ def later_of(catalog: RecipeCatalog, prepared: Prepared, fingerprints: Fingerpri
         takes_state=takes_all,
         doubt="" if reach.is_complete else "which recipes it runs later is not known before",
     )
+
+
+def _code(reach: Reach, fingerprints: Fingerprints) -> dict[str, str]:
+    """Return the digests by alias; a second recipe of one alias, of another repository, by uid."""
+    found: dict[str, str] = {}
+    for recipe in reach.recipes:
+        name = recipe.alias if recipe.alias not in found else f"{recipe.alias},{recipe.uid}"
+        found[name] = digest(dict(fingerprints.code(recipe)))
+    return found
 
 
 def _calls(later: list[Dependency]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LATER_PHASES = ("prehook_deps", "posthook_deps", "post_deps")
 DEPENDENCY_PHASES = ("deps", *LATER_PHASES)
+_CONDITION_KEYS = ("enable_if_env", "enable_if_any_env", "skip_if_env", "skip_if_any_env")
 _PLAIN_FILES = frozenset((*METADATA_FILES, "meta.yaml", "meta.json", "README.md"))
 INPUT_TYPES = ("string", "int", "float", "flag", "path", "file")
 
@@ -177,6 +178,9 @@ class Recipe:
             for key in ("default_env", "env", "const"):
                 found.update(map(str, raw.get(key) or ()))
             found.update(map(str, dict(raw.get("input_mapping") or {}).values()))
+            for part in raw.get("update_meta_if_env") or ():
+                conditions = [part[key] for key in _CONDITION_KEYS if part.get(key)]
+                found.update(map(str, part.get("env") or ()), *conditions)
         return frozenset(found)
 
     @functools.cached_property

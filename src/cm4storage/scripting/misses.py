@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SHOWN_CHANGES = 3
 _SHOWN_LENGTH = 60
 _CONTEXT_LENGTH = 12
-_OWN_KINDS = ("variations", "inputs", "version", "code", "later_inputs", "later_calls")
+_OWN_KINDS = ("variations", "inputs", "version", "asked", "code", "later_inputs", "later_calls")
 _KINDS = (*_OWN_KINDS, "outputs", "state")
 # Things whose values are too long to show, or digests.
 _UNSHOWN = ("content of ", "--adr.", "--ad.")

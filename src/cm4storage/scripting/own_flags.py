@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import UserError
@@ -29,6 +30,7 @@ OWN_VARIABLES: Final = {
 """Flag -> variable. A recipe that has an input of this name gets that instead."""
 
 _YES_FLAGS: Final = ("skip_sys_utils", "skip_sudo")
+_PATH_VARIABLES: Final = ("CM_TMP_PATH", "CM_INPUT", "CM_OUTPUT", "CM_OUTDIRNAME")
 _KEY_VARIABLES: Final = frozenset(OWN_VARIABLES.values())
 
 
@@ -67,9 +69,16 @@ def _with_cache(call: Call, recipe: Recipe) -> Call:
     )
 
 
-def asked_of(call: Call) -> dict[str, str]:
-    """Return these variables of a call: they stay with one recipe, and its result may differ."""
-    return {name: str(call.env[name]) for name in sorted(_KEY_VARIABLES & set(call.env))}
+def asked_of(call: Call, caller_folder: str) -> dict[str, str]:
+    """Return these variables of a call: they stay with one recipe, and its result may differ.
+
+    What a relative path means depends on the caller's folder, which is then among them.
+    """
+    found = {name: str(call.env[name]) for name in sorted(_KEY_VARIABLES & set(call.env))}
+    paths = [found[name] for name in _PATH_VARIABLES if found.get(name)]
+    if any(not os.path.isabs(path) for path in paths):
+        found["(folder)"] = caller_folder
+    return found
 
 
 def _value(name: str, value: Any) -> str:

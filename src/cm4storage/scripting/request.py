@@ -132,6 +132,9 @@ def refuse_unknown_options(given: Mapping[str, Any], known: tuple[str, ...], com
         Names the first unknown option, and those that there are.
     """
     general = ("tags", "quiet", "q", "v", "verbose", "s", "silent", "j", "json", "help", "h")
+    stray = given.get("artifacts") or ()
+    if stray:
+        raise UsageError(f"{command} takes no more words: {' '.join(map(str, stray))}")
     unknown = sorted(set(given) - {*_CMIND_KEYS, *general, "f", "force", *known})
     if unknown:
         listed = " ".join(f"--{name}" for name in known)

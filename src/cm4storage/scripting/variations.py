@@ -119,11 +119,7 @@ class _Resolution:
         return any(dynamic_name(name) == pattern for name in self.chosen)
 
     def _declared(self, name: str) -> Variation:
-        variations = self._recipe.variations
-        found = variations.get(name) or variations.get(dynamic_name(name))
-        if found is None:
-            raise unknown_variation(self._recipe, name)
-        return found
+        return variation_of(self._recipe, name)
 
     def _conflict(self, name: str, wanted_by: str, why: str) -> UserError:
         origin = f" (brought by {wanted_by})" if wanted_by else ""
@@ -146,6 +142,20 @@ def group_defaults(recipe: Recipe) -> dict[str, str]:
 
 def _is_overruled(recipe: Recipe, default: str, given: frozenset[str]) -> bool:
     return bool(default) and not given.isdisjoint(recipe.variations[default].default_unless_env)
+
+
+def variation_of(recipe: Recipe, name: str) -> Variation:
+    """Return a variation by its name; a dynamic one (``x.VALUE``) as it is declared.
+
+    Raises
+    ------
+    UserError
+        If the recipe has none of that name.
+    """
+    found = recipe.variations.get(name) or recipe.variations.get(dynamic_name(name))
+    if found is None:
+        raise unknown_variation(recipe, name)
+    return found
 
 
 def unknown_variation(recipe: Recipe, name: str) -> UserError:

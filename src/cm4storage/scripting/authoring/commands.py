@@ -8,7 +8,7 @@ from cm4storage.scripting.authoring.creation import add_script
 from cm4storage.scripting.authoring.lint import console_of, document_scripts, lint_scripts
 from cm4storage.scripting.authoring.showing import show_scripts
 from cm4storage.scripting.authoring.testing import run_tests
-from cm4storage.scripting.request import is_on
+from cm4storage.scripting.request import is_on, refuse_unknown_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,6 +91,15 @@ _COMMANDS: dict[str, tuple[Callable[[Mapping[str, Any], Surroundings], dict[str,
 }
 
 
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "lint": ("tags", "repo", "strict", "lenient"),
+    "doc": ("tags", "repo", "check"),
+    "test": ("tags", "repo"),
+    "add": ("tags", "template"),
+    "show": ("tags", "repo"),
+}
+
+
 def author(action: str, given: Mapping[str, Any], surroundings: Surroundings) -> dict[str, Any]:
     """Do what ``cm <action> script`` asks for; with ``--help``, say what that is.
 
@@ -103,4 +112,5 @@ def author(action: str, given: Mapping[str, Any], surroundings: Surroundings) ->
     if is_on(given, "help", "h"):
         console_of(given).line(usage)
         return {}
+    refuse_unknown_options(given, _OPTIONS[action], f"cm {action} script")
     return do(given, surroundings)

@@ -122,6 +122,7 @@ def run_instead(stage: Stage, script: Any, run_dependencies: Callable[[str], obj
     if not script:
         return
     prepared = stage.prepared
+    prepared.doubt = "a hook chose the recipe to run"  # whose code is not in the key
     before, prepared.put_out = prepared.put_out, frozenset()
     prepared.dependencies[_INSTEAD] = [parse_dependency(prepared.recipe, _INSTEAD, script)]
     run_dependencies(_INSTEAD)
