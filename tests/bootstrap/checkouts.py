@@ -16,7 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("automation", "script", "src", "tools", "bootstrap", "cmr.yaml", "README.md", "LICENSE")
+PARTS = (
+    *("automation", "script", "src", "tools", "bootstrap", "cmr.yaml", "meta.yaml", "README.md", "LICENSE"),
+)
+    "automation",
+    "script",
+    "src",
+    "tools",
+    "bootstrap",
+    "cmr.yaml",
+    "meta.yaml",
+    "README.md",
+    "LICENSE",
+)
 INTERPRETER = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 TOOLS = ("cat", "dirname", "echo", "env", "git", "readlink", "rm", "sh", "true")
 FIND = ("cm", "find", "automation", "script")

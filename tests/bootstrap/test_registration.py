@@ -141,6 +141,22 @@ def test_rival_registered_first_is_named(ready: Checkout, tmp_path: Path) -> Non
     assert after.stdout.splitlines() == [ready.automation], after.stderr
 
 
+def test_a_command_that_names_ours_runs_beside_a_rival(ready: Checkout, tmp_path: Path) -> None:
+    rival = make_rival(tmp_path / "rival")
+    cm_repos = tmp_path / "cm"
+    register(ready, rival, cm_repos)
+    named = ("cm", "find", "cm4storage:script", "--tags=run,dlio,mlperf")
+    call = ready.call(*named, CM_REPOS=str(cm_repos))
+    assert call.returncode == 0, call.stderr
+    assert "run-dlio-mlperf" in call.stdout
+    doctor = ready.call("cm", "doctor", "cm4storage", CM_REPOS=str(cm_repos))
+    assert str(rival) in doctor.stdout
+    registered = ready.registered(cm_repos)
+    assert registered == [str(rival), str(ready.path)]
+    assert ready.call(*FIND, CM_REPOS=str(cm_repos)).returncode == 1
+    assert ready.registered(cm_repos) == registered
+
+
 def test_rival_registered_later_does_not_matter(ready: Checkout, tmp_path: Path) -> None:
     cm_repos = tmp_path / "cm"
     assert ready.call("true", CM_REPOS=str(cm_repos)).returncode == 0

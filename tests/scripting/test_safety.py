@@ -313,3 +313,22 @@ def test_a_log_that_cannot_be_written_does_not_stop_a_run(cm: CM, recipes: Recip
     assert done.returncode == 4
     assert "ran\n" in done.stdout
     assert "warning: no log is written" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://bucket.example/key?X-Amz-Signature=PLANTED123&X-Amz-Date=1",
+        "https://account.example/c?sv=1&sig=PLANTED123",
+        "Authorization: Bearer PLANTED123",
+    ],
+)
+def test_signed_urls_and_headers_are_secrets(cm: CM, recipes: Recipes, value: str) -> None:
+    declared = {"cache": True, "input_mapping": {"from": "FROM"}, "new_env_keys": ["OUT"]}
+    recipes.add("get-it", declared, run='echo "OUT=$FROM" > tmp-run-env.out; echo "$FROM"; exit 3')
+    for flags in (["--repro"], ["-v", "-j"], ["--print_deps"]):
+        done = cm.script("get,it", f"--from={value}", *flags)
+        assert done.returncode == 3
+        assert "PLANTED123" not in done.stdout + done.stderr
+    written = [p for p in cm.folder.parent.rglob("*") if p.is_file()]
+    assert [p for p in written if b"PLANTED123" in p.read_bytes()] == []

@@ -19,6 +19,8 @@ _CREDENTIALS = rb"(?<=://)[^/@\s]+@"
 _UNFINISHED_URL = rb"(?i)\b[a-z][a-z0-9+.-]*:/(/[^/@\s]*)?$"
 _LONGEST_URL_BYTES = 4096
 _PAIR = r"([\w.+-]+)\s*[=:]\s*([^\s,;&'\"]+)"
+_PARAMETER = r"[?&]([\w.-]+)=([^&#\s'\"]+)"
+_SIGNATURES = ("signature", "sig")
 _PLAIN_WORDS = ("true", "false", "none", "null", "default", "auto")
 _STYLES = {"hit": "32", "miss": "33", "warning": "33", "dim": "2", "bold": "1"}
 
@@ -216,7 +218,11 @@ def secret_texts(value: Any, *, is_secret: bool = False) -> Iterator[str]:
         yield str(value)
     elif isinstance(value, str):
         # A text without either sign, such as the tags, holds no pair.
-        pairs = re.findall(_PAIR, value) if "=" in value or ":" in value else ()
+        pairs = re.findall(_PAIR, value) if "=" in value or ":" in value else []
+        pairs += re.findall(_PARAMETER, value) if "?" in value else []
+        if "earer " in value:  # the value of an HTTP header
+            yield from re.findall(r"(?i)\bbearer\s+([^\s,;\"']+)", value)
         for name, text in pairs:
-            if is_secret_name(name) and text.lower() not in _PLAIN_WORDS:
+            is_secret = is_secret_name(name) or name.lower().endswith(_SIGNATURES)
+            if is_secret and text.lower() not in _PLAIN_WORDS:
                 yield text
