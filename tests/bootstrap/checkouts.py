@@ -17,17 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PARTS = (
-    *("automation", "script", "src", "tools", "bootstrap", "cmr.yaml", "meta.yaml", "README.md", "LICENSE"),
-)
-    "automation",
-    "script",
-    "src",
-    "tools",
-    "bootstrap",
-    "cmr.yaml",
-    "meta.yaml",
-    "README.md",
-    "LICENSE",
+    *("automation", "script", "src", "tools", "bootstrap"),
+    *("cmr.yaml", "meta.yaml", "README.md", "LICENSE"),
 )
 INTERPRETER = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 TOOLS = ("cat", "dirname", "echo", "env", "git", "readlink", "rm", "sh", "true")
