@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -289,3 +290,16 @@ def test_a_signal_at_the_very_end_shows_no_traceback(name: str, code: int) -> No
     )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_command_of_a_run_repeats_it_from_anywhere(cm4storage, ready, tmp_path):
+    options = ready()
+    path = f"{tmp_path / 'with space'}"
+    done = cm4storage("run", *options, "--results_dir=results", env={"PYTHONPATH": path})
+    assert done.returncode == 0, done.stderr
+    record = next(tmp_path.glob("results/**/run.json"))
+    command = json.loads(record.read_text())["environment"]["command"]
+    assert shlex.split(command)[:3] == ["env", f"PYTHONPATH={path}", sys.executable]
+    again = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert len(list(tmp_path.glob("results/**/run.json"))) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         data_root=options.location(args),
         results_dir=args.results_dir.absolute(),
         limits=Limits(args.max_epochs, args.max_steps),
-        command=redact_url(shlex.join([sys.executable, "-m", "cm4storage", *sys.argv[1:]])),
+        command=redact_url(shlex.join(_own_command())),
     )
     finished = run_benchmark(job, console.progress())
     seconds = sum(epoch.duration_s for epoch in finished.record.epochs)
@@ -54,3 +55,10 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     console.say(f"record of the run: {finished.folder}")
     options.write_result(args, {"run_dir": str(finished.folder)})
     return 0
+
+
+def _own_command() -> list[str]:
+    """Return the command of this process, with the search path without which it finds nothing."""
+    command = [sys.executable, "-m", "cm4storage", *sys.argv[1:]]
+    path = os.environ.get("PYTHONPATH", "")
+    return ["env", f"PYTHONPATH={path}", *command] if path else command
