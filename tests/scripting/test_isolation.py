@@ -312,3 +312,13 @@ def test_how_the_user_calls_cm_is_in_no_key_and_no_environment(cm: CM, recipes: 
     assert failed.returncode == 4
     assert "./bootstrap cm run script --tags=get,it --n=2\n" in failed.stderr
     assert cm.script("get,it", "--renew").returncode == 0
+
+
+def test_a_hidden_variable_is_named_once(cm: CM, recipes: Recipes) -> None:
+    recipes.add("do-it", {"default_env": {"SIZE": "1"}})
+    recipes.add("run-it", {"default_env": {"SIZE": "1"}, "deps": [{"tags": "do,it"}]})
+    cm.environment["SIZE"] = "9"
+    said = cm.script("run,it").stdout
+    assert said.count("note: SIZE of your environment does not count for") == 1
+    assert "--env.SIZE=VALUE does" in said
+    assert "note:" not in cm.script("run,it", "-s").stdout

@@ -95,7 +95,7 @@ class Engine:
         asks = bool(call.inputs) or self._session.options.forces_cache
         if call.is_top and (asks or _has_what_to_check(recipe, call)):
             call = self._checked(recipe, call)
-        self._session.shade.hide(recipe.own_names)
+        self._session.hide_host_variables(recipe)
         prepared = prepare(recipe, call, self._session.caller_folder)
         if len(call.chain) > _MAX_DEPTH or call.chain.count(recipe.alias) > 1:
             raise UserError("a recipe depends on itself", where=" > ".join(prepared.chain))
@@ -125,7 +125,7 @@ class Engine:
         if reach.is_complete:
             refuse_unknown_names(call.add_deps_recursive, reach.dependency_names)
         for known in reach.recipes:
-            self._session.shade.hide(known.own_names)
+            self._session.hide_host_variables(known)
         call = with_own_flags(call, recipe, reach, self._session.options)
         specs, folder = specs_of_variables(recipe, reach), self._session.caller_folder
         self._session.console.hide(secrets_of_call(call, (recipe, *reach.recipes), specs))

@@ -195,8 +195,12 @@ class HostShade:
     def __init__(self) -> None:
         self._hidden: dict[str, str] = {}
 
-    def hide(self, names: Iterable[str]) -> None:
-        """Hide variables; names may be patterns, but one that begins with ``*`` names nothing."""
+    def hide(self, names: Iterable[str]) -> list[str]:
+        """Hide variables, and return those that are newly hidden.
+
+        Names may be patterns, but one that begins with ``*`` names nothing.
+        """
+        hidden = []
         listed = set(names)
         patterns = [name for name in listed if re.match(r"[^*?\[<]+[*?\[]", name)]
         for name in list(os.environ):
@@ -204,6 +208,8 @@ class HostShade:
                 continue
             if name in listed or any(fnmatch.fnmatchcase(name, each) for each in patterns):
                 self._hidden[name] = os.environ.pop(name)
+                hidden.append(name)
+        return hidden
 
     def restore(self) -> None:
         """Put back what was hidden."""

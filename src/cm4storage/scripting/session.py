@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cm4storage.scripting.guards import Guards
     from cm4storage.scripting.keys import Identity
     from cm4storage.scripting.logs import Log
+    from cm4storage.scripting.metadata import Recipe
     from cm4storage.scripting.prepare import Prepared
     from cm4storage.scripting.request import Options
     from cm4storage.scripting.signals import SignalGuard
@@ -158,6 +159,18 @@ class Session:
                 advice="free space there, or set TMPDIR to another folder",
             ) from error
         return folder
+
+    def hide_host_variables(self, recipe: Recipe) -> None:
+        """Take the host's variables that a recipe knows as its own out of this process, and say so.
+
+        A recipe would see them without its key knowing.
+        """
+        for name in self.shade.hide(recipe.own_names):
+            self.console.line(
+                f"note: {name} of your environment does not count for {recipe.alias}; "
+                f"--env.{name}=VALUE does",
+                style="dim",
+            )
 
     def release(self) -> None:
         """End the helpers of the run; name those that do not end."""
