@@ -258,7 +258,9 @@ def _inputs(
     if names is None:
         env, names = dict(prepared.incoming), frozenset(prepared.incoming)
     inputs, secrets = _counted(names, env, prepared, fingerprints)
-    if prepared.call.state:
+    # A recipe without code looks at no state; one that is to run once says that none matters.
+    looks = prepared.recipe.has_code and not prepared.recipe.runs_once
+    if prepared.call.state and (looks or prepared.declared is None):
         inputs["(state)"] = digest_or_refuse(prepared.call.state, prepared.recipe)
     return inputs, secrets
 
