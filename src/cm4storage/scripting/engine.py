@@ -145,6 +145,8 @@ class Engine:
         if call.is_top:
             refuse_unknown(set(prepared.inputs) - known, known)
         prepared.known_inputs = frozenset(known)
+        specs = (spec for each in (recipe, *reach.recipes) for spec in each.inputs.items())
+        prepared.secret_inputs = frozenset(name for name, spec in specs if spec.is_secret)
 
     def _run_dependencies(self, prepared: Prepared, phase: str) -> list[Identity]:
         """Run the dependencies of a phase; their outputs land in the recipe's env and state."""
@@ -236,7 +238,7 @@ class Engine:
     def say(self, prepared: Prepared, decision: str) -> None:
         """Show and note what is decided about a recipe."""
         self._session.console.recipe(len(prepared.call.chain), _label(prepared), decision)
-        self._session.steps.append(Step(prepared, decision))
+        self._session.steps.append(Step(prepared, decision, self._session.console.shown))
 
     @contextlib.contextmanager
     def _chain_named(self, call: Call, alias: str = "") -> Iterator[None]:

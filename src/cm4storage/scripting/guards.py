@@ -123,27 +123,30 @@ def guarded(session: Session, prepared: Prepared) -> Iterator[None]:
     except StorageBenchmarkError as error:
         calls = guards.refused()
         if calls:
-            raise _error(prepared, calls, error.where) from error
+            raise _error(session, prepared, calls, error.where) from error
         raise
     finally:
         for name, value in list(prepared.env.items()):
             prepared.env[name] = guards.removed(value)
     calls = guards.refused()
     if calls:
-        raise _error(prepared, calls, " > ".join(prepared.chain))
+        raise _error(session, prepared, calls, " > ".join(prepared.chain))
 
 
-def _error(prepared: Prepared, calls: list[tuple[list[str], list[str]]], where: str) -> UserError:
+def _error(
+    session: Session, prepared: Prepared, calls: list[tuple[list[str], list[str]]], where: str
+) -> UserError:
     packages = list(dict.fromkeys(name for names, _ in calls for name in names))
     wanted = f"needs system packages: {', '.join(packages)}" if packages else "needs sudo"
-    commands = dict.fromkeys(_for_a_person(words) for _, words in calls)
+    shown = session.console.shown
+    commands = dict.fromkeys(_for_a_person([*map(shown, words)]) for _, words in calls)
     listed = "\n".join(commands)
     return UserError(
         f"{prepared.recipe.alias}: {wanted}",
         where=where,
         meaning="recipes change the system only where that is allowed",
         advice=f"run this yourself:\n{listed}\nor let the recipe do it:\n"
-        f"{rerun_command(prepared)} --allow_sudo",
+        f"{rerun_command(prepared, shown)} --allow_sudo",
     )
 
 

@@ -91,6 +91,7 @@ class Prepared:
     incoming: Mapping[str, Any] = field(default_factory=dict)
     put_out: frozenset[str] = frozenset()
     known_inputs: frozenset[str] = frozenset()
+    secret_inputs: frozenset[str] = frozenset()
     detected_tags: tuple[str, ...] = ()
     doubt: str = ""
 

@@ -34,8 +34,8 @@ _PACKAGES: Final = ("cmind", "cm4storage", "PyYAML", "numpy", "boto3", "mpi4py")
 def command_of(given: Mapping[str, Any], session: Session) -> str:
     """Return the command that repeats a call, without secrets."""
     words = sys.argv[1:] if "cmd" in given else _words(given)
-    hidden = [_without_secret(word) for word in words]
-    return session.console.shown(shlex.join(["cm", *hidden]))
+    shown = session.console.shown  # each word, since quotes for the shell change how it looks
+    return shown(shlex.join(["cm", *(shown(_without_secret(word)) for word in words)]))
 
 
 def write_reproduction(
