@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageBenchmarkError, StorageFault, UserError
@@ -126,10 +127,20 @@ def _starter(session: Session, folder: Path) -> Callable[[Stage, Path, Mapping[s
         from cm4storage.scripting.logs import run_logged  # many recipes start no process
 
         wrapper = folder / WRAPPER_FILE
+        _keep_private(folder / ENV_FILE)
         alias = stage.prepared.recipe.alias
         return run_logged(session, alias, prefixed(stage, script), wrapper, env)
 
     return start
+
+
+def _keep_private(file: Path) -> None:
+    """Let nobody else read what a script puts out, which may hold secrets."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
