@@ -68,7 +68,7 @@ def write_reproduction(
                 shown = without_secrets(value, session.console.secrets)
                 text = json.dumps(shown, indent=2, sort_keys=True)
                 (new / name).write_text(f"{text}\n", encoding="utf-8")
-            (new / "command.sh").write_text(_script(given, session), encoding="utf-8")
+            (new / "command.sh").write_bytes(os.fsencode(_script(given, session)))
             new.chmod(0o755)
             return new.rename(parent / now)
         finally:
