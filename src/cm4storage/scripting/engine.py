@@ -97,7 +97,12 @@ class Engine:
             call = self._checked(recipe, call)
         self._session.shade.hide(recipe.own_names)
         prepared = prepare(recipe, call, self._session.caller_folder)
-        if len(call.chain) > _MAX_DEPTH or call.chain.count(recipe.alias) > 1:
+        if len(call.chain) > _MAX_DEPTH:
+            raise UserError(
+                f"recipes depend on each other more than {_MAX_DEPTH} deep",
+                where=" > ".join(prepared.chain),
+            )
+        if call.chain.count(recipe.alias) > 1:
             raise UserError("a recipe depends on itself", where=" > ".join(prepared.chain))
         if prepared.inputs:
             self._take_known_inputs(prepared)
