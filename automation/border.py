@@ -45,11 +45,25 @@ def _use_library_beside() -> None:
     spec.loader.exec_module(module)
 
 
+def _open_missing_streams() -> None:
+    """Let streams that the caller has closed lead to nowhere, for us and for our children."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            nowhere = open(os.devnull, "w" if descriptor else "r", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, nowhere)
+
+
 # What is loaded for a call stays to its end, so there is little to collect, in a heap that cmind
 # has filled with its index.
 _THRESHOLDS = gc.get_threshold()
 gc.set_threshold(100_000, *_THRESHOLDS[1:])
 _use_library_beside()
+_open_missing_streams()
 
 # The right library can be named only now.
 from cm4storage.core.errors import ExitCode, StorageBenchmarkError  # noqa: E402

@@ -73,12 +73,24 @@ def test_old_logs_go(cm: CM, recipes: Recipes) -> None:
     folder = cm.folder / "repos" / "local" / "logs"
     folder.mkdir()
     for number in range(MOST_LOGS + 5):
-        (folder / f"20200101T0000{number:02d}-old-1-1.log").write_text("old")
+        old = folder / f"20200101T0000{number:02d}-old-1-1.log"
+        old.write_text("old")
+        os.utime(old, (1577836800, 1577836800))
     assert cm.script("run,it").returncode == 1
     names = [path.name for path in logs(cm)]
     assert len(names) == MOST_LOGS
     assert "20200101T000000-old-1-1.log" not in names
     assert "run-it" in names[-1]
+
+
+def test_logs_of_runs_that_fail_together_stay(cm: CM, recipes: Recipes) -> None:
+    recipes.add("run-it", run="exit 1")
+    folder = cm.folder / "repos" / "local" / "logs"
+    folder.mkdir()
+    for number in range(2 * MOST_LOGS):  # as of other runs
+        (folder / f"20200101T0000{number:02d}-other-1-1.log").write_text("just now")
+    assert cm.script("run,it").returncode == 1
+    assert len(logs(cm)) == 2 * MOST_LOGS + 1
 
 
 def test_streams_stay_apart_and_in_order(cm: CM, recipes: Recipes) -> None:

@@ -6,7 +6,9 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UsageError, UserError
@@ -19,7 +21,6 @@ from cm4storage.scripting.request import is_on, refuse_unknown_options, wants_js
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from cm4storage.scripting.actions import Surroundings
 
@@ -127,13 +128,19 @@ def _cm(*words: str) -> tuple[str, ...]:
 
 def _carry_out(step: Step, console: Console, given: Mapping[str, Any]) -> None:
     console.flush()
-    done = subprocess.run(
-        step.command,
-        env={name: value for name, value in os.environ.items() if name not in _UNSET},
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr if wants_json(given) else None,
-        check=False,
-    )
+    environment = {name: value for name, value in os.environ.items() if name not in _UNSET}
+    if environment.get("CM_REPOS"):
+        environment["CM_REPOS"] = str(Path(environment["CM_REPOS"]).absolute())
+    # `python -m` imports from the current folder first; this one is empty.
+    with tempfile.TemporaryDirectory(prefix="cm-bootstrap-") as folder:
+        done = subprocess.run(
+            step.command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr if wants_json(given) else None,
+            check=False,
+        )
     if done.returncode != 0:
         raise UserError(
             f"a step failed: {step.purpose}",

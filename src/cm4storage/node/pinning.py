@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"\w[\w./@+-]*")
 _SHOWN_CHANGES = 5
+_PATIENCE_S = 60
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,16 @@ def _output(repository: Path, *words: str) -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=_PATIENCE_S,
         )
     except OSError as error:
         raise UserError(f"git cannot be started: {error.strerror}", advice="install git") from error
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"git does not answer within {_PATIENCE_S} s",
+            where=str(repository),
+            advice="see whether the file system answers, and try again",
+        ) from error
     if done.returncode > 1:
         raise UserError(
             "git refuses this checkout", where=str(repository), meaning=done.stderr.strip()

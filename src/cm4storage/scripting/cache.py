@@ -113,10 +113,9 @@ class CacheStore:
         StorageFault
             If the file system does not let us.
         """
-        path = self.locks / f"{self.uid_of(key)}.lock"
         with contextlib.ExitStack() as stack:
             with self.faults_explained():
-                stack.enter_context(locked(path, on_wait))
+                stack.enter_context(locked(self.locks / f"{self.uid_of(key)}.lock", on_wait))
             yield
 
     def find(self, key: str) -> Entry | None:
@@ -224,7 +223,7 @@ class CacheStore:
         return None
 
     def begin(self, key: str) -> Path:
-        """Return the empty folder in which the entry of `key` is to be built.
+        """Return the empty folder in which the entry of `key` is to be built, closed to others.
 
         Call it under the lock: whatever is there is removed, its state file first.
         """
@@ -232,6 +231,7 @@ class CacheStore:
         self.discard(folder)
         with self.faults_explained():
             folder.mkdir(parents=True)
+            folder.chmod(folder.stat().st_mode & 0o2700)  # a killed run may leave secrets in it
         return folder
 
     def reopen(self, key: str) -> Path:
@@ -248,7 +248,10 @@ class CacheStore:
         return folder
 
     def commit(self, entry: Entry) -> None:
-        """Make an entry visible; the description for CM's own tools follows."""
+        """Make an entry visible, as open as the cache; CM's own description follows."""
+        with self.faults_explained():
+            if not entry.keeps_data and not entry.folder.stat().st_mode & 0o077:
+                entry.folder.chmod(self.folder.stat().st_mode & 0o2777)
         write_json_atomically(entry.folder / STATE_FILE, _to_json(entry))
         self._describe(entry)
 
@@ -289,7 +292,6 @@ def new_entry(
     import datetime
 
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    new_env, new_state = outputs
     return Entry(
         uid=key[:_UID_LENGTH],
         folder=folder,
@@ -298,8 +300,8 @@ def new_entry(
         recipe_uid=recipe[1],
         tags=tuple(tags),
         parts=parts,
-        new_env=new_env,
-        new_state=new_state,
+        new_env=outputs[0],
+        new_state=outputs[1],
         created=now,
         made_in=str(folder),
         outputs_inside=tuple(sorted(_paths_inside(folder, outputs))),
@@ -364,9 +366,7 @@ def texts_in(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from texts_in(name)
-            yield from texts_in(item)
+        yield from texts_in([*value, *value.values()])
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from texts_in(item)
@@ -388,11 +388,10 @@ def _leftover_state(folder: Path) -> str:
 
 
 def _description(entry: Entry) -> dict[str, Any]:
-    alias, uid = CACHE_AUTOMATION
     return {
         "alias": "",
-        "automation_alias": alias,
-        "automation_uid": uid,
+        "automation_alias": CACHE_AUTOMATION[0],
+        "automation_uid": CACHE_AUTOMATION[1],
         "uid": entry.uid,
         "tags": list(entry.tags),
         "associated_script_artifact": f"{entry.recipe_alias},{entry.recipe_uid}",

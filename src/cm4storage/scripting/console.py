@@ -38,7 +38,7 @@ def closing_quietly(stream: TextIO) -> Iterator[None]:
 
 
 def _forms(secret: str) -> set[str]:
-    """Return a secret as it may stand in texts: as it is, quoted for JSON, Python, URLs, in lines.
+    """Return a secret as it may stand in texts: as it is, in lines, quoted as several languages do.
 
     Short lines of a secret of several lines mean nothing on their own.
     """
@@ -48,7 +48,8 @@ def _forms(secret: str) -> set[str]:
     )
     quoted = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     lines = {line.strip() for line in secret.splitlines() if len(line.strip()) >= 8}
-    return {secret, percent, repr(secret)[1:-1], *quoted, *lines}
+    in_shell = secret.replace("'", "'\"'\"'")  # as shlex.quote does
+    return {secret, percent, in_shell, repr(secret)[1:-1], *quoted, *lines}
 
 
 def _percent(char: str) -> str:

@@ -97,7 +97,12 @@ class Engine:
             call = self._checked(recipe, call)
         self._session.hide_host_variables(recipe)
         prepared = prepare(recipe, call, self._session.caller_folder)
-        if len(call.chain) > _MAX_DEPTH or call.chain.count(recipe.alias) > 1:
+        if len(call.chain) > _MAX_DEPTH:
+            raise UserError(
+                f"recipes depend on each other more than {_MAX_DEPTH} deep",
+                where=" > ".join(prepared.chain),
+            )
+        if call.chain.count(recipe.alias) > 1:
             raise UserError("a recipe depends on itself", where=" > ".join(prepared.chain))
         if prepared.inputs:
             self._take_known_inputs(prepared)
@@ -145,6 +150,8 @@ class Engine:
         if call.is_top:
             refuse_unknown(set(prepared.inputs) - known, known)
         prepared.known_inputs = frozenset(known)
+        specs = (spec for each in (recipe, *reach.recipes) for spec in each.inputs.items())
+        prepared.secret_inputs = frozenset(name for name, spec in specs if spec.is_secret)
 
     def _run_dependencies(self, prepared: Prepared, phase: str) -> list[Identity]:
         """Run the dependencies of a phase; their outputs land in the recipe's env and state."""
@@ -236,7 +243,7 @@ class Engine:
     def say(self, prepared: Prepared, decision: str) -> None:
         """Show and note what is decided about a recipe."""
         self._session.console.recipe(len(prepared.call.chain), _label(prepared), decision)
-        self._session.steps.append(Step(prepared, decision))
+        self._session.steps.append(Step(prepared, decision, self._session.console.shown))
 
     @contextlib.contextmanager
     def _chain_named(self, call: Call, alias: str = "") -> Iterator[None]:

@@ -60,6 +60,12 @@ _APT = Tool(
     query=("dpkg-query", "-W", "-f=${db:Status-Status}"),
     value_flags=("-o", "-c", "-t", "--option", "--config-file", "--target-release"),
 )
+_APTITUDE = Tool(  # its -v is "verbose"
+    asks=(*_LIST, "versions", "why", "why-not", "changelog", "download", "moo"),
+    asking_flags=("--version", "--help", "-h", "-s", "--simulate"),
+    query=_APT.query,
+    value_flags=("-o", "-t", "-F", "-O", "-w", "--target-release", "--display-format", "--sort"),
+)
 _DNF = Tool(
     asks=(*_LIST, "repolist", "repoquery", "provides", "whatprovides", "check-update", "deplist"),
     installs=("install", "groupinstall"),
@@ -68,7 +74,8 @@ _DNF = Tool(
     value_flags=("-c", "-d", "-e", "-x"),
 )
 TOOLS: dict[str, Tool] = {
-    **dict.fromkeys(("apt", "apt-get", "aptitude"), _APT),
+    **dict.fromkeys(("apt", "apt-get"), _APT),
+    "aptitude": _APTITUDE,
     **dict.fromkeys(("dnf", "yum", "microdnf"), _DNF),
     "zypper": Tool(
         asks=(*_LIST, "se", "if", "lr", "repos", "lu", "list-updates", "packages", "patterns"),
@@ -91,12 +98,14 @@ TOOLS: dict[str, Tool] = {
 _PACMAN_ASKS = ("-Q", "-T", "-V", "-h", "--version", "--help", "--query", "-Ss", "-Si", "-Sl")
 _CHANGING_FLAGS = {
     "dpkg": (
-        *("-i", "--install", "--unpack", "--configure", "-r", "--remove", "-P", "--purge"),
-        *("--set-selections", "--clear-selections", "--add-architecture", "--triggers-only"),
+        *("--install", "--unpack", "--configure", "--remove", "--purge", "--command-fd"),
+        *("--set-selections", "--clear-selections", "--triggers-only"),
+        *("--add-architecture", "--remove-architecture", "--record-avail", "--update-avail"),
+        *("--merge-avail", "--clear-avail", "--forget-old-unavail"),
     ),
     "rpm": (
         *("--install", "--upgrade", "--freshen", "--erase", "--import", "--reinstall"),
-        *("--initdb", "--rebuilddb"),
+        *("--initdb", "--rebuilddb", "--setperms", "--setugids", "--setcaps", "--restore"),
     ),
 }
 NAMES = (*_ELEVATORS, *TOOLS, "pacman", *_CHANGING_FLAGS)
@@ -179,10 +188,11 @@ def _judge_pacman(words: list[str]) -> Verdict:
 
 def _judge_low(name: str, words: list[str]) -> Verdict:
     changes = any(word.partition("=")[0] in _CHANGING_FLAGS[name] for word in words)
-    if name == "rpm":
-        short = "".join(word for word in words if word.startswith("-") and word[1:2] != "-")
-        queries = any(letter in short for letter in "qVK")
-        changes = changes or (not queries and any(letter in short for letter in "iUFe"))
+    short = {x for word in words if word[:1] == "-" and word[1:2] != "-" for x in word[1:]}
+    if name == "dpkg":
+        changes = changes or not short.isdisjoint("irPA")
+    else:
+        changes = changes or (short.isdisjoint("qVK") and not short.isdisjoint("iUFe"))
     return Verdict("refuse" if changes else "pass")
 
 

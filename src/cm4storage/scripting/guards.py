@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 # Of guard_command, which is imported only where something was refused.
 _REFUSALS_VARIABLE: Final = "CM4STORAGE_REFUSALS_FILE"
 _COMMAND_FILE: Final = Path(__file__).with_name("guard_command.py")
-_VERSION: Final = 1
+_ONLY_SUDO: Final = ("sudo",)
+_STAND_IN: Final = """\
+#!/bin/sh
+exec {python} -I -S {command} {kind} {folder} {name} "$@"
+"""
 
 
 @dataclass
@@ -87,10 +91,26 @@ class Guards:
         }
 
     def removed(self, value: Any) -> Any:
-        """Return a value without the stand-ins' folder, as what recipes put out must be."""
-        if not isinstance(value, str) or str(self.folder) not in value:
+        """Return a value without the stand-ins' folder, as what recipes put out must be.
+
+        The path of a stand-in becomes that of the real command, if there is one.
+        """
+        if not self.are_in(value):
             return value
-        return os.pathsep.join(x for x in value.split(os.pathsep) if x != str(self.folder))
+        kept = (x for x in value.split(os.pathsep) if x != str(self.folder))
+        return os.pathsep.join(map(self._real, kept))
+
+    def are_in(self, value: Any) -> bool:
+        """Tell whether a value names the stand-ins' folder."""
+        return isinstance(value, str) and str(self.folder) in value
+
+    def _real(self, path: str) -> str:
+        folder, _, name = path.rpartition("/")
+        if folder != str(self.folder):
+            return path
+        import shutil
+
+        return shutil.which(name, path=self._path_before) or path
 
     def refused(self) -> list[tuple[list[str], list[str]]]:
         """Return what was refused since the last call: packages and words of each command.
@@ -123,27 +143,40 @@ def guarded(session: Session, prepared: Prepared) -> Iterator[None]:
     except StorageBenchmarkError as error:
         calls = guards.refused()
         if calls:
-            raise _error(prepared, calls, error.where) from error
+            raise _error(session, prepared, calls, error.where) from error
         raise
     finally:
-        for name, value in list(prepared.env.items()):
-            prepared.env[name] = guards.removed(value)
+        _clean(session, prepared)
     calls = guards.refused()
     if calls:
-        raise _error(prepared, calls, " > ".join(prepared.chain))
+        raise _error(session, prepared, calls, " > ".join(prepared.chain))
 
 
-def _error(prepared: Prepared, calls: list[tuple[list[str], list[str]]], where: str) -> UserError:
+def _clean(session: Session, prepared: Prepared) -> None:
+    """Let no output lead to the stand-ins, which are not there when it is used."""
+    for name, value in list(prepared.env.items()):
+        cleaned = prepared.env[name] = session.guards.removed(value)
+        if session.guards.are_in(cleaned):
+            del prepared.env[name]
+            session.console.warning(
+                f"{prepared.recipe.alias}: {name} is left out: it names a command that is not here"
+            )
+
+
+def _error(
+    session: Session, prepared: Prepared, calls: list[tuple[list[str], list[str]]], where: str
+) -> UserError:
     packages = list(dict.fromkeys(name for names, _ in calls for name in names))
     wanted = f"needs system packages: {', '.join(packages)}" if packages else "needs sudo"
-    commands = dict.fromkeys(_for_a_person(words) for _, words in calls)
+    shown = session.console.shown
+    commands = dict.fromkeys(_for_a_person([*map(shown, words)]) for _, words in calls)
     listed = "\n".join(commands)
     return UserError(
         f"{prepared.recipe.alias}: {wanted}",
         where=where,
         meaning="recipes change the system only where that is allowed",
         advice=f"run this yourself:\n{listed}\nor let the recipe do it:\n"
-        f"{rerun_command(prepared)} --allow_sudo",
+        f"{rerun_command(prepared, shown)} --allow_sudo",
     )
 
 
@@ -154,8 +187,11 @@ def _for_a_person(words: list[str]) -> str:
 
 def _installed(parent: Path, kind: str) -> Path:
     """Return the folder of the stand-ins of a kind; it is made once and shared by all runs."""
-    about = f"{_VERSION}\0{kind}\0{sys.executable}\0{_COMMAND_FILE}"
-    folder = parent / f"{kind}-{sha256(about.encode()).hexdigest()[:12]}"
+    about = os.fsencode(
+        "\0".join((kind, sys.executable, str(_COMMAND_FILE), _STAND_IN, *_ONLY_SUDO))
+    )
+    about += _COMMAND_FILE.read_bytes()  # which also says which commands have a stand-in
+    folder = parent / f"{kind}-{sha256(about).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
     import tempfile
@@ -166,10 +202,11 @@ def _installed(parent: Path, kind: str) -> Path:
     made = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     made.chmod(0o755)
     python, command = shlex.quote(sys.executable), shlex.quote(str(_COMMAND_FILE))
-    for name in NAMES if kind == "refused" else ("sudo",):
+    place = shlex.quote(str(folder))
+    for name in NAMES if kind == "refused" else _ONLY_SUDO:
         script = made / name
-        start = f"exec {python} -I -S {command} {kind} {shlex.quote(str(folder))} {name}"
-        script.write_text(f'#!/bin/sh\n{start} "$@"\n', encoding="utf-8")
+        text = _STAND_IN.format(python=python, command=command, kind=kind, folder=place, name=name)
+        script.write_bytes(os.fsencode(text))
         script.chmod(0o755)
     try:
         made.rename(folder)

@@ -7,6 +7,7 @@ import datetime
 import fcntl
 import os
 import re
+import time
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from cm4storage.scripting.environment import COMMAND_VARIABLE, exported
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from cm4storage.scripting.session import Session
 
 MOST_LOGS: Final = 20
-"""How many logs are kept; the oldest go."""
+"""How many logs are kept; the oldest go, but none that an error has just named."""
 
 MOST_BYTES: Final = 16 << 20
 """How much of the end of an output is kept at least; twice as much at most."""
+
+_YOUNG_S: Final = 3600.0
 
 SHOWN_LINES: Final = 8
 
@@ -149,12 +152,15 @@ def _log(session: Session, recipe: str) -> Iterator[Log | None]:
 
 
 def _limit(folder: Path) -> None:
-    """Remove the oldest logs that no run writes to."""
+    """Remove the oldest logs that no run writes to, or has written to just now."""
+    newest_s = time.time() - _YOUNG_S
     # Their names begin with the time.
     names = sorted((path.name for path in folder.glob("*.log")), reverse=True)
     for name in names[MOST_LOGS:]:
         with contextlib.suppress(OSError), (folder / name).open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(stream.fileno()).st_mtime > newest_s:
+                continue
             (folder / name).unlink()
             (folder / f"{name}{_EARLIER}").unlink(missing_ok=True)
 

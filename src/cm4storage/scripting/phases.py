@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageBenchmarkError, StorageFault, UserError
@@ -67,10 +68,10 @@ def run_phases(
     folder = work_folder(session, prepared, folder)
     _set_places(session, prepared, folder)
     clean(prepared, folder)
-    with _failing(prepared, "preprocess"):
+    with _failing(session, prepared, "preprocess"):
         hooks = load_hooks(prepared.recipe)
     stage = Stage(session, prepared, folder, hooks, _starter(session, folder))
-    with _failing(prepared, "preprocess"), session.guard.interruptible():
+    with _failing(session, prepared, "preprocess"), session.guard.interruptible():
         answer = call_hook(stage, "preprocess")
     note_answer(prepared, answer)
     # What customize.py made of a mapped input is what counts from here on.
@@ -79,12 +80,12 @@ def run_phases(
         run_instead(stage, answer.get("script"), run_dependencies)
         return
     run_dependencies("prehook_deps")
-    with _failing(prepared, "run.sh"):
+    with _failing(session, prepared, "run.sh"):
         _run_script(stage)
     run_dependencies("posthook_deps")
-    with _failing(prepared, "postprocess"), session.guard.interruptible():
+    with _failing(session, prepared, "postprocess"), session.guard.interruptible():
         note_answer(prepared, call_hook(stage, "postprocess"))
-    with _failing(prepared, "version"):
+    with _failing(session, prepared, "version"):
         check_version(prepared)
     run_dependencies("post_deps")
     session.guard.check()
@@ -126,27 +127,38 @@ def _starter(session: Session, folder: Path) -> Callable[[Stage, Path, Mapping[s
         from cm4storage.scripting.logs import run_logged  # many recipes start no process
 
         wrapper = folder / WRAPPER_FILE
+        _keep_private(folder / ENV_FILE)
         alias = stage.prepared.recipe.alias
         return run_logged(session, alias, prefixed(stage, script), wrapper, env)
 
     return start
 
 
+def _keep_private(file: Path) -> None:
+    """Let nobody else read what a script puts out, which may hold secrets."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
-def _failing(prepared: Prepared, phase: str) -> Iterator[None]:
+def _failing(session: Session, prepared: Prepared, phase: str) -> Iterator[None]:
     """Add to an error where it happened and how to run only this recipe again."""
     try:
         yield
     except RecipeFailure as error:
         from cm4storage.scripting.rerun import rerun_command
 
+        command = rerun_command(prepared, session.console.shown)
         explained = phase == "run.sh" and error.status in _EXPLAINED_STATUSES
         raise RecipeFailure(
             _headline(prepared, phase, error),
             status=error.status,
             where=f"{' > '.join(prepared.chain)}, phase {phase}",
             meaning="its own message is above" if explained else error.meaning,
-            advice=f"to run only this recipe again:\n{rerun_command(prepared)}",
+            advice=f"to run only this recipe again:\n{command}",
             details=error.details,
         ) from error
     except OSError as error:

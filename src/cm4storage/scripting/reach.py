@@ -8,7 +8,7 @@ from cm4storage.core.errors import StorageBenchmarkError
 from cm4storage.core.records import dataclass
 from cm4storage.scripting.conditions import variables
 from cm4storage.scripting.environment import matches_any, placeholders
-from cm4storage.scripting.prepare import PHASES
+from cm4storage.scripting.metadata import DEPENDENCY_PHASES
 from cm4storage.scripting.query import Query
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def all_dependencies(recipe: Recipe) -> list[Dependency]:
     return [
         dependency
         for layer in recipe.all_layers
-        for phase in PHASES
+        for phase in DEPENDENCY_PHASES
         for dependency in getattr(layer, phase)
     ]
 

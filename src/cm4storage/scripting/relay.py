@@ -133,6 +133,7 @@ class Relay:
         """Carry no longer, whether the process was started or not; what is left has a second."""
         if self._group:
             self.finish(_CLOSE_PATIENCE_S)
+            os.close(self._wake)  # only now: the thread may be gone before we write to it
             return
         self._close_child_ends()
         for descriptor in (self._wake, self._wake_end, *(c.source for c in self._channels)):
@@ -176,7 +177,6 @@ class Relay:
             self._drained.set()
         self._selector.unregister(self._wake_end)
         os.close(self._wake_end)
-        os.close(self._wake)
         while self._open():
             self._turn(None)
         self._selector.close()

@@ -34,8 +34,8 @@ _PACKAGES: Final = ("cmind", "cm4storage", "PyYAML", "numpy", "boto3", "mpi4py")
 def command_of(given: Mapping[str, Any], session: Session) -> str:
     """Return the command that repeats a call, without secrets."""
     words = sys.argv[1:] if "cmd" in given else _words(given)
-    hidden = [_without_secret(word) for word in words]
-    return session.console.shown(shlex.join(["cm", *hidden]))
+    shown = session.console.shown  # each word, since quotes for the shell change how it looks
+    return shown(shlex.join(["cm", *(shown(_without_secret(word)) for word in words)]))
 
 
 def write_reproduction(
@@ -68,7 +68,7 @@ def write_reproduction(
                 shown = without_secrets(value, session.console.secrets)
                 text = json.dumps(shown, indent=2, sort_keys=True)
                 (new / name).write_text(f"{text}\n", encoding="utf-8")
-            (new / "command.sh").write_text(_script(given, session), encoding="utf-8")
+            (new / "command.sh").write_bytes(os.fsencode(_script(given, session)))
             new.chmod(0o755)
             return new.rename(parent / now)
         finally:

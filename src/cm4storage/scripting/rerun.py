@@ -7,12 +7,17 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import is_secret_name
-from cm4storage.scripting.environment import COMMAND_VARIABLE, exported_text
+from cm4storage.scripting.environment import (
+    COMMAND_VARIABLE,
+    FLAG_KEYS,
+    HOST_KEYS,
+    exported_text,
+)
 from cm4storage.scripting.inputs import is_secret
 from cm4storage.scripting.own_flags import OWN_VARIABLES, own_flags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from cm4storage.scripting.prepare import Prepared
 
@@ -29,10 +34,16 @@ def recipe_tags(prepared: Prepared) -> str:
     )
 
 
-def rerun_command(prepared: Prepared) -> str:
-    """Return the command; a secret in it is shown as ``***``."""
+def rerun_command(prepared: Prepared, shown: Callable[[str], str]) -> str:
+    """Return the command; a secret in it is shown as ``***``.
+
+    Parameters
+    ----------
+    shown : callable
+        Takes the known secrets out of a word, before quotes for the shell change how they look.
+    """
     words = ["run", "script", f"--tags={recipe_tags(prepared)}", *_of_the_call(prepared)]
-    return f"{_command()} {shlex.join([*words, *_flags(prepared)])}"
+    return f"{_command()} {shlex.join(map(shown, [*words, *_flags(prepared)]))}"
 
 
 def flag_words(values: Mapping[str, Any], prefix: str = "--") -> Iterator[str]:
@@ -55,11 +66,16 @@ def _of_the_call(prepared: Prepared) -> Iterator[str]:
         ("version", versions.exact),
         ("version_min", versions.least),
         ("version_max", versions.most),
+        ("version_max_usable", versions.most_usable),
     ):
         if value:
             yield f"--{name}={value}"
     for name, value in own_flags(call.env).items():
         yield f"--{name}={value}"
+    if prepared.is_cached and not prepared.recipe.is_cached:
+        yield "--force_cache"
+    if call.is_top:  # the state of a recipe above is more than flags can say
+        yield from flag_words(call.state, "--state.")
     yield from flag_words(call.add_deps, "--ad.")
     below = {k: v for k, v in call.add_deps_recursive.items() if k in prepared.known_names}
     yield from flag_words(below, "--adr.")
@@ -85,4 +101,41 @@ def _flags(prepared: Prepared) -> Iterator[str]:
             yield f"{flags.get(key, f'--env.{key}')}={'***' if hidden else text}"
     for name, value in prepared.inputs.items():
         if name in prepared.known_inputs:
-            yield f"--{name}={'***' if is_secret_name(name) else exported_text(value)}"
+            hidden = is_secret_name(name) or name in prepared.secret_inputs
+            yield f"--{name}={'***' if hidden else exported_text(value)}"
+    shown = {*flags, *prepared.defaults}
+    yield from _variables(prepared, "env", _given_env(prepared, shown))
+    yield from _variables(prepared, "const", _left(prepared, prepared.call.const, shown))
+
+
+def _given_env(prepared: Prepared, shown: Collection[str]) -> dict[str, Any]:
+    """Return what the call sets and no input stands for; not what any call here would bring."""
+    own = {*OWN_VARIABLES.values(), *FLAG_KEYS}
+    return {
+        name: value
+        for name, value in _left(prepared, prepared.call.env, shown).items()
+        if name not in own
+        and name not in prepared.call.const
+        and not (name in HOST_KEYS and os.environ.get(name) == value)
+    }
+
+
+def _left(prepared: Prepared, values: Mapping[str, Any], shown: Collection[str]) -> dict[str, Any]:
+    """Return those of `values` that are not shown yet, and that may mean something here.
+
+    To a recipe below that declares its inputs, only these and its version do.
+    """
+    declared = None if prepared.call.is_top else prepared.declared
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in shown
+        and (declared is None or name in declared or name.startswith("CM_VERSION"))
+    }
+
+
+def _variables(prepared: Prepared, kind: str, values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        comma = "," if isinstance(value, list) else ""  # as cmind takes a list
+        hidden = is_secret(name, prepared.specs.get(name)) and exported_text(value)
+        yield f"--{kind}.{name}{comma}={'***' if hidden else exported_text(value)}"

@@ -14,7 +14,7 @@ from cm4storage.scripting.environment import HostShade
 from cm4storage.scripting.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cm4storage.core.lifeline import Lifeline
@@ -52,6 +52,8 @@ class Step:
 
     prepared: Prepared
     decision: str
+    shown: Callable[[str], str]
+    """Takes the known secrets out of a text."""
 
     @property
     def depth(self) -> int:
@@ -63,7 +65,7 @@ class Step:
         """The command that runs it alone."""
         from cm4storage.scripting.rerun import rerun_command
 
-        return rerun_command(self.prepared)
+        return rerun_command(self.prepared, self.shown)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""

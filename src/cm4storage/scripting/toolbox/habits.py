@@ -104,7 +104,7 @@ def prefixed(stage: Stage, script: Path) -> Path:
         return script
     file = stage.folder / PREFIXED_FILE
     text = "\n".join([*map(str, lines), f". {shlex.quote(str(script))}", ""])
-    file.write_text(text, encoding="utf-8")
+    file.write_bytes(os.fsencode(text))
     return file
 
 
