@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_text_atomically(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str, *, errors: str = "strict") -> None:
     """Write `text` to `path` so that a reader sees the old file or the whole new one.
+
+    Parameters
+    ----------
+    errors : str
+        What becomes of characters that UTF-8 does not know, as for `open`.
 
     Raises
     ------
@@ -25,7 +30,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
+        with temporary.open("w", encoding="utf-8", errors=errors) as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

@@ -93,12 +93,6 @@ def selected(values: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, An
     return {name: value for name, value in values.items() if matches_any(name, wanted)}
 
 
-def without(values: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, Any]:
-    """Return `values` without the names that match `patterns`."""
-    listed = tuple(patterns)
-    return {name: value for name, value in values.items() if not matches_any(name, listed)}
-
-
 def merge(target: dict[str, Any], update: Mapping[str, Any]) -> None:
     """Merge `update` into `target`: mappings merge, lists grow by what is new, the rest wins."""
     for name, value in update.items():

@@ -51,7 +51,7 @@ def call_hook(stage: Stage, name: str) -> dict[str, Any]:
     if hook is None:
         return {}
     answer: object = None  # what a hook says that leaves by sys.exit(0)
-    with _inside(stage.folder), _explained(stage.prepared.recipe, name):
+    with inside(stage.folder), _explained(stage.prepared.recipe, name):
         answer = hook(stage.hook_input())
     if not isinstance(answer, dict):
         answer = {"return": 0} if answer is None else {"return": 1, "error": repr(answer)}
@@ -86,7 +86,7 @@ def _load(recipe: Recipe, path: Path) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _inside(folder: Path) -> Iterator[None]:
+def inside(folder: Path) -> Iterator[None]:
     """Make `folder` the current one: hooks use relative paths, as CM lets them."""
     previous = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     try:

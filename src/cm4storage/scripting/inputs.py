@@ -32,7 +32,6 @@ _OTHER_ENGINES = {
     "repro_prefix": "--repro writes to cm-repro in the current folder. ",
     "skip_remembered_selections": "No selection is remembered. ",
     "space": "cm show cache shows sizes. ",
-    "version_max_usable": "--version_max limits the version. ",
 }
 """Flags of the original automation that mean nothing here, and what does instead."""
 

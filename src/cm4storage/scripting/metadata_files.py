@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 METADATA_FILES = ("_cm.yaml", "_cm.json")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def nothing() -> Mapping[str, Any]:
@@ -154,7 +154,7 @@ def _parsed(path: str, stamp: tuple[int, ...]) -> Mapping[str, Any]:  # noqa: AR
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
-        value = json.loads(text) if path.endswith(".json") else yaml.load(text, Loader=_Loader)
+        value = json.loads(text) if path.endswith(".json") else yaml.load(text, Loader=LOADER)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(
             f"cannot read the metadata file {os.path.basename(path)}",

@@ -60,7 +60,6 @@ def run_script(
     lifeline: Lifeline,
     guard: SignalGuard,
     *,
-    stdout_to_stderr: bool = False,
     relay: Relay | None = None,
 ) -> int:
     """Source `script` in bash and return its exit code as a shell shows it.
@@ -92,7 +91,7 @@ def run_script(
             environment,
             lifeline,
             watched,
-            (relay.stdout, relay.stderr) if relay else (2 if stdout_to_stderr else None, None),
+            (relay.stdout, relay.stderr) if relay else (None, None),
         )
         if relay is not None:
             relay.begin(process.pid)

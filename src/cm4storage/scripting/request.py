@@ -47,7 +47,6 @@ class Options:
     """The engine's own flags."""
 
     is_quiet: bool = False
-    is_verbose: bool = False
     is_silent: bool = False
     wants_json: bool = False
     wants_help: bool = False
@@ -147,7 +146,6 @@ def _options(given: Mapping[str, Any]) -> Options:
             raise UsageError(f"--{name} is a flag, not {given[name]!r}")
     return Options(
         is_quiet=is_on(given, "quiet", "q"),
-        is_verbose=is_on(given, "v", "verbose"),
         is_silent=is_on(given, "s", "silent"),
         wants_json=wants_json(given),
         wants_help=is_on(given, "help", "h"),

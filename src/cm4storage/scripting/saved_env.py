@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from cm4storage.core.errors import StorageFault, is_secret_name
+from cm4storage.core.errors import is_secret_name
+from cm4storage.core.files import write_text_atomically
 from cm4storage.scripting.environment import exported_text
 
 if TYPE_CHECKING:
@@ -56,30 +56,10 @@ def save_env(env: Mapping[str, Any], folder: Path, console: Console) -> list[Pat
         folder / JSON_FILE: json.dumps(document, indent=2, sort_keys=True, default=str) + "\n",
     }
     for path, text in files.items():
-        write_text_atomically(path, text)
+        write_text_atomically(path, text, errors="surrogateescape")
     if left_out:
         console.line(f"left out of {SHELL_FILE}, because they are secrets: {', '.join(left_out)}")
     return list(files)
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a file; whoever reads it sees all of it or what was there before.
-
-    Raises
-    ------
-    StorageFault
-        If it cannot be written.
-    """
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        new.write_bytes(text.encode("utf-8", "surrogateescape"))
-        new.replace(path)
-    except OSError as error:
-        raise StorageFault(
-            f"cannot write {path.name}: {error.strerror}", where=str(path)
-        ) from error
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _is_secret(name: str, value: Any, console: Console) -> bool:

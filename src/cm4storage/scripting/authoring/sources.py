@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cm4storage.core.records import dataclass
-from cm4storage.scripting.metadata_files import METADATA_FILES, read_metadata
+from cm4storage.scripting.metadata_files import LOADER, METADATA_FILES, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 Place = tuple[Any, ...]
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def read_source(folder: Path) -> Source:
     value = read_metadata(folder)
     file = next(folder / name for name in METADATA_FILES if (folder / name).exists())
     reader = _Reader()
-    node = yaml.compose(file.read_text(encoding="utf-8"), Loader=_Loader)
+    node = yaml.compose(file.read_text(encoding="utf-8"), Loader=LOADER)
     reader.read(node, ())
     return Source(file, value, reader.lines, frozenset(reader.quoted), tuple(reader.repeated))
 

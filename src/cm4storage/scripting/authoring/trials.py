@@ -16,6 +16,7 @@ from cm4storage.core.files import locked
 from cm4storage.core.records import dataclass, replace
 from cm4storage.scripting.actions import Secrets, run_script
 from cm4storage.scripting.failures import exit_status
+from cm4storage.scripting.hooks import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +85,7 @@ class Laboratory:
         caller = Path(tempfile.mkdtemp(prefix="caller-", dir=self.folder))
         log_file = caller.with_name(f"{caller.name}.log")
         begin_s, secrets = time.monotonic(), Secrets()
-        with _inside(caller), _output_to(log_file):
+        with inside(caller), _output_to(log_file):
             status, env = self._run(case, secrets)
         duration_s = time.monotonic() - begin_s
         output = log_file.read_text(encoding="utf-8", errors="backslashreplace")
@@ -129,17 +130,6 @@ def open_laboratory(surroundings: Surroundings) -> Iterator[Laboratory]:
             yield Laboratory(folder, replace(surroundings, local_place=folder / "local"))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    """Make `folder` the current one for a time."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 @contextlib.contextmanager
