@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 from typing import TYPE_CHECKING
@@ -101,6 +100,8 @@ def test_time_counts_each_recipe_once(cm: CM) -> None:
 
 @pytest.mark.usefixtures("book")
 def test_a_record_says_what_ran_and_repeats_it(cm: CM) -> None:
+    cm.environment["MLPERF_STORAGE_CM_COMMAND"] = shlex.quote(cm.command()[0])
+    cm.environment["PATH"] = "/usr/local/bin:/usr/bin:/bin"
     done = cm.script("run,it", "--text=hello you", "--adr.bolt.tags=_long", "--repro")
     (folder,) = (cm.caller / "cm-repro").iterdir()
     assert f"recorded: {folder}" in done.stdout
@@ -112,10 +113,9 @@ def test_a_record_says_what_ran_and_repeats_it(cm: CM) -> None:
     assert json.loads((folder / "result.json").read_text())["new_env"]["TEXT"] == "hello you"
     about = json.loads((folder / "environment.json").read_text())
     assert about["packages"]["cmind"]
-    bin_folder = str(os.path.dirname(cm.command()[0]))  # noqa: PTH120
     again = subprocess.run(
-        ["sh", folder / "command.sh"],
-        env={**cm.environment, "PATH": f"{bin_folder}:{cm.environment['PATH']}"},
+        ["sh", folder / "command.sh"],  # which knows where cm and its repositories are
+        env={k: v for k, v in cm.environment.items() if k != "CM_REPOS"},
         capture_output=True,
         text=True,
         check=False,

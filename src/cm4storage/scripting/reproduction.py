@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cm4storage.core.errors import StorageFault, is_secret_name
 from cm4storage.scripting.console import without_secrets
 from cm4storage.scripting.keys import Fingerprints
-from cm4storage.scripting.rerun import flag_words
+from cm4storage.scripting.rerun import cm_command, flag_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,8 @@ def command_of(given: Mapping[str, Any], session: Session) -> str:
     """Return the command that repeats a call, without secrets."""
     words = sys.argv[1:] if "cmd" in given else _words(given)
     shown = session.console.shown  # each word, since quotes for the shell change how it looks
-    return shown(shlex.join(["cm", *(shown(_without_secret(word)) for word in words)]))
+    line = shlex.join(shown(_without_secret(word)) for word in words)
+    return shown(f"{cm_command()} {line}")
 
 
 def write_reproduction(
@@ -83,7 +84,9 @@ def _script(given: Mapping[str, Any], session: Session) -> str:
     command = command_of(given, session)
     note = "# A secret stands as ***: fill it in.\n" if "***" in command else ""
     folder = shlex.quote(str(session.caller_folder))
-    return f"#!/bin/sh\n{note}cd {folder} &&\n{command}\n"
+    home = os.environ.get("CM_REPOS", "")
+    where = f"CM_REPOS={shlex.quote(home)}\nexport CM_REPOS\n" if home else ""
+    return f"#!/bin/sh\n{note}{where}cd {folder} &&\n{command}\n"
 
 
 def _recipes(session: Session, catalog: RecipeCatalog) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def rerun_command(prepared: Prepared, shown: Callable[[str], str]) -> str:
         Takes the known secrets out of a word, before quotes for the shell change how they look.
     """
     words = ["run", "script", f"--tags={recipe_tags(prepared)}", *_of_the_call(prepared)]
-    return f"{_command()} {shlex.join(map(shown, [*words, *_flags(prepared)]))}"
+    return f"{cm_command()} {shlex.join(map(shown, [*words, *_flags(prepared)]))}"
 
 
 def flag_words(values: Mapping[str, Any], prefix: str = "--") -> Iterator[str]:
@@ -81,7 +81,7 @@ def _of_the_call(prepared: Prepared) -> Iterator[str]:
     yield from flag_words(below, "--adr.")
 
 
-def _command() -> str:
+def cm_command() -> str:
     """Return how the user calls ``cm``: a command, or a few words of a shell."""
     return os.environ.get(COMMAND_VARIABLE, "").strip() or "cm"
 
