@@ -4,6 +4,14 @@ import os
 import signal
 import sys
 
+from cm4storage.core.waiting import Terminated
+
+
+def _end_quietly() -> None:
+    """Let a signal raise nothing any more: there is nothing left to be cleaned up."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
 
 def run() -> None:
     """Run the command line as the program of this process.
@@ -16,10 +24,12 @@ def run() -> None:
         from cm4storage.cli import main
 
         code = main()
+        _end_quietly()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    except Terminated:  # after the command line has returned, but before the line above
+        code = 143
+    _end_quietly()
     if code in (130, 143):
         # Who ends a run does not wait for threads that hang in a request to a silent service.
         sys.stdout.flush()

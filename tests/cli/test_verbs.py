@@ -303,3 +303,20 @@ def test_the_command_of_a_run_repeats_it_from_anywhere(cm4storage, ready, tmp_pa
     again = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=False)
     assert again.returncode == 0, again.stderr
     assert len(list(tmp_path.glob("results/**/run.json"))) == 2
+
+
+def test_a_signal_between_the_last_two_steps_shows_no_traceback():
+    program = (
+        "import signal, sys\n"
+        "import cm4storage.cli as cli\n"
+        "from cm4storage.__main__ import run\n"
+        "main = cli.main\n"
+        "cli.main = lambda: (main(), signal.raise_signal(signal.SIGTERM))\n"
+        "sys.argv = ['cm4storage', 'workload', '--list']\n"
+        "run()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 143, done.stderr
+    assert "Traceback" not in done.stderr

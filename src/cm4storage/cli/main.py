@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 import cm4storage
 from cm4storage.core import lifeline
 from cm4storage.core.errors import ExitCode, StorageBenchmarkError, UsageError
-from cm4storage.core.waiting import STOP
+from cm4storage.core.waiting import STOP, Terminated
 from cm4storage.report.console import Console
 
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ class Verb(Protocol):
 
     def execute(self, args: argparse.Namespace, console: Console) -> int:
         """Do the work; return the exit code."""
-
-
-class Terminated(BaseException):
-    """SIGTERM came, or the run that this process belongs to has ended."""
 
 
 class _Parser(argparse.ArgumentParser):

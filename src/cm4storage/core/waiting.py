@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 TURN_S: Final = 0.25
 
 
+class Terminated(BaseException):
+    """SIGTERM came, or the run that this process belongs to has ended."""
+
+
 class StopRequest:
     """What a signal has asked of this process; there is one, `STOP`."""
 
