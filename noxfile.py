@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "tests"]
@@ -32,7 +34,7 @@ def tests(session: nox.Session) -> None:
 def mlcr(session: nox.Session) -> None:
     """Run our recipes with mlcflow, which is installed in an environment of its own."""
     session.install("--editable", ".[test]")
-    other = session.create_tmp() + "/mlcflow"
+    other = str(Path(session.create_tmp(), "mlcflow").resolve())
     session.run("python", "-m", "venv", other)
     python = f"{other}/bin/python"
     session.run(python, "-m", "pip", "install", "--quiet", "mlcflow==1.3.8", external=True)
@@ -57,7 +59,7 @@ def wheel(session: nox.Session) -> None:
 def oracle(session: nox.Session) -> None:
     """Run the same recipes under this engine and under the original one; compare the results."""
     session.install("--editable", ".[test]")
-    original = session.create_tmp() + "/original"
+    original = str(Path(session.create_tmp(), "original").resolve())
     session.run("python", "-m", "venv", original)
     python = f"{original}/bin/python"
     session.run(

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     **{ring: LOWER | {"core"} for ring in LOWER},
     **{ring: UPPER | LOWER | {"core"} for ring in UPPER},
     "cli": UPPER | LOWER | {"core"},
-    "__main__": frozenset({"cli"}),
+    "__main__": frozenset({"cli", "core"}),
     "__init__": frozenset(),
 }
 """What each part of the library may import, beside itself and the bare package.
