@@ -242,7 +242,7 @@ FLOW = (
     Feature(
         "find_artifact and detect_version",
         {
-            "tool": Traced(
+            "seek-tool": Traced(
                 {"new_env_keys": ["X_FOUND", "X_TOOL_VERSION", "X_TOOL"]},
                 preprocess=_FIND,
                 more=_TOOL,
@@ -255,11 +255,11 @@ FLOW = (
             )
         },
         (
-            ask("tool"),
-            ask("tool", version="2.0"),
-            ask("tool", version_min="2.5"),
-            ask("tool", version_max="2.0", version_min="2.0"),
-            ask("tool", version="7.0"),
+            ask("seek-tool"),
+            ask("seek-tool", version="2.0"),
+            ask("seek-tool", version_min="2.5"),
+            ask("seek-tool", version_max="2.0", version_min="2.0"),
+            ask("seek-tool", version="7.0"),
         ),
         differs={
             "phases": "the first version that fits is taken; later ones are not tried",
@@ -269,7 +269,7 @@ FLOW = (
     Feature(
         "run_native_script and script_name",
         {
-            "native": Traced(
+            "native-plain": Traced(
                 {"new_env_keys": ["X_*"], "variations": {"other": {"script_name": "other"}}},
                 preprocess="""
                     env['X_MINE'] = 'mine'
@@ -296,7 +296,7 @@ FLOW = (
             ),
             "native-absent": Traced({"script_name": "absent"}),
         },
-        (ask("native"), ask("native,_other"), ask("native-named"), ask("native-os")),
+        (ask("native-plain"), ask("native-plain,_other"), ask("native-named"), ask("native-os")),
     ),
     Feature(
         "hooks change dependencies that have yet to run",
