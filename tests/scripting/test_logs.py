@@ -127,6 +127,24 @@ def test_secrets_are_hidden_on_both_streams_and_in_the_log(cm: CM, recipes: Reci
     assert "pin ***" in done.stderr
 
 
+def test_signatures_that_a_script_has_made_are_hidden_too(cm: CM, recipes: Recipes) -> None:
+    recipes.add(
+        "run-it",
+        run="""
+            echo "https://bucket.host/key?X-Amz-Signature=PLANTED1&X-Amz-Date=1"
+            for part in https: //account.host/c '?sv=1&' sig= PLANT ED2 ' done'; do
+                printf %s "$part"; sleep 0.05
+            done
+            exit 1
+        """,
+    )
+    done = cm.script("run,it")
+    text = done.stdout + done.stderr + logs(cm)[0].read_text()
+    assert "https://bucket.host/key?X-Amz-Signature=***&X-Amz-Date=1" in done.stdout
+    assert "https://account.host/c?sv=1&sig=*** done" in done.stdout
+    assert "PLANT" not in text
+
+
 def test_a_daemon_that_holds_the_pipe_open_is_not_waited_for(cm: CM, recipes: Recipes) -> None:
     # Without the lifeline it is none of the run's helpers; it only has the streams.
     recipes.add(

@@ -91,9 +91,13 @@ class InternalError(StorageBenchmarkError):
 
 
 # Compiled on first use only: an import of this module stands in the way of every command.
-_CREDENTIALS_IN_URL = r"(?<=://)[^/@\s]+@"
-# The signed part of presigned S3 URLs and of Azure's shared access signatures.
-_SIGNATURE_IN_URL = r"(?i)([?&](?:x-amz-signature|x-amz-security-token|signature|sig)=)[^&#\s'\"]+"
+# The user part; what is signed in presigned S3 URLs and in Azure's shared access signatures.
+SECRETS_IN_URLS = (
+    (r"(?<=://)[^/@\s]+@", "***@"),
+    (r"(?i)([?&](?:x-amz-signature|x-amz-security-token|signature|sig)=)[^&#\s'\"]+", r"\1***"),
+)
+"""Patterns of secrets, and what stands in their place."""
+
 _SECRET_WORDS = (
     *("secret", "passw", "token", "credential", "sas", "apikey", "api_key", "accesskey"),
     *("access_key", "accountkey", "account_key", "connectionstring", "connection_string"),
@@ -108,6 +112,6 @@ def is_secret_name(name: str) -> bool:
 
 def redact_url(text: str) -> str:
     """Return `text` with the user part and the signature of every URL replaced by ``***``."""
-    if "://" not in text:
-        return text
-    return re.sub(_SIGNATURE_IN_URL, r"\1***", re.sub(_CREDENTIALS_IN_URL, "***@", text))
+    for pattern, instead in SECRETS_IN_URLS if "://" in text else ():
+        text = re.sub(pattern, instead, text)
+    return text

@@ -8,15 +8,14 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, TextIO
 
-from cm4storage.core.errors import is_secret_name, redact_url
+from cm4storage.core.errors import SECRETS_IN_URLS, is_secret_name, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _NAME_COLUMNS = 44
 # Compiled on first use only, since every run imports this module.
-_CREDENTIALS = rb"(?<=://)[^/@\s]+@"
-_UNFINISHED_URL = rb"(?i)\b[a-z][a-z0-9+.-]*:/(/[^/@\s]*)?$"
+_UNFINISHED_URL = rb"(?i)\b[a-z][a-z0-9+.-]*:(/(/\S*)?)?$"
 _LONGEST_URL_BYTES = 4096
 _PAIR = r"([\w.+-]+)\s*[=:]\s*([^\s,;&'\"]+)"
 _PARAMETER = r"[?&]([\w.-]+)=([^&#\s'\"]+)"
@@ -83,7 +82,9 @@ class Secrets:
         """Return what a process has written as it may be shown: without secrets."""
         for secret in self._as_bytes:
             data = data.replace(secret, b"***")
-        return re.sub(_CREDENTIALS, b"***@", data) if b"://" in data else data
+        for pattern, instead in SECRETS_IN_URLS if b"://" in data else ():
+            data = re.sub(pattern.encode(), instead.encode(), data)
+        return data
 
     def unfinished_bytes(self, data: bytes) -> int:
         """Return how many bytes at the end of `data` may be the beginning of a secret."""
@@ -94,7 +95,7 @@ class Secrets:
             if any(len(each) > length and each.startswith(end) for each in self._as_bytes):
                 most = length
         line = data[max(data.rfind(b"\n"), data.rfind(b"\r")) + 1 :]
-        url = re.search(_UNFINISHED_URL, line[-_LONGEST_URL_BYTES:]) if b":/" in line else None
+        url = re.search(_UNFINISHED_URL, line[-_LONGEST_URL_BYTES:]) if b":" in line else None
         return len(data) - self._before_secret(
             data, len(data) - max(most, len(url[0]) if url else 0)
         )
