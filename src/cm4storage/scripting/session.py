@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import time
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.records import dataclass, field
 from cm4storage.scripting.environment import HostShade
+from cm4storage.scripting.metadata_files import as_path
 from cm4storage.scripting.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -26,11 +24,6 @@ if TYPE_CHECKING:
     from cm4storage.scripting.prepare import Prepared
     from cm4storage.scripting.request import Options
     from cm4storage.scripting.signals import SignalGuard
-
-
-_PREFIX = "cm-run-"
-_LOCK_NAME = ".lock"
-_SWEPT_AGE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -123,20 +116,16 @@ class Session:
     @property
     def log_folder(self) -> Path:
         """Where logs are."""
-        from pathlib import Path
-
-        return Path(self.local_folder) / "logs"
+        return as_path(self.local_folder) / "logs"
 
     @property
     def guards(self) -> Guards:
         """What stands before sudo and its like, from the first recipe with code to the end."""
         if self._guards is None:
-            from pathlib import Path
-
             from cm4storage.scripting.guards import Guards
             from cm4storage.scripting.hook_output import without_secrets_on_streams
 
-            parent, record = Path(self.local_folder) / ".guards", self._own_folder() / "refusals"
+            parent, record = as_path(self.local_folder) / ".guards", self._own_folder() / "refusals"
             guards = Guards(parent, record, self.options.allows_sudo)
             self._guards = self.closing.enter_context(guards)
             streams = without_secrets_on_streams(self.console.secrets, self.console.stream)
@@ -145,7 +134,9 @@ class Session:
 
     def _own_folder(self) -> Path:
         if self.made_folder is None:
-            self.made_folder = self.closing.enter_context(_run_folder())
+            from cm4storage.scripting.private_folder import private_folder  # many runs need none
+
+            self.made_folder = self.closing.enter_context(private_folder())
         return self.made_folder
 
     def new_folder(self, name: str) -> Path:
@@ -208,46 +199,3 @@ def open_session(
                 session.release()
             finally:
                 session.shade.restore()
-
-
-@contextlib.contextmanager
-def _run_folder() -> Iterator[Path]:
-    """Make a folder for one run; what killed runs have left is removed on the way."""
-    import shutil  # here, because many runs need no folder
-    import tempfile
-    from pathlib import Path
-
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-    except OSError as error:
-        raise StorageFault(
-            f"cannot make a temporary folder: {error}", advice="set TMPDIR to a writable folder"
-        ) from error
-    with _kept(folder):
-        _sweep(folder.parent)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _kept(folder: Path) -> Iterator[None]:
-    """Hold the lock that tells `_sweep` of other runs that the folder is in use."""
-    with (folder / _LOCK_NAME).open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _sweep(parent: Path) -> None:
-    """Remove the folders of runs that were killed: old ones whose lock nobody holds."""
-    import shutil
-
-    newest_s = time.time() - _SWEPT_AGE_S
-    for folder in parent.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            status = folder.lstat()
-            if status.st_uid == os.getuid() and status.st_mtime < newest_s:
-                with (folder / _LOCK_NAME).open(encoding="utf-8") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder, ignore_errors=True)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import StorageBenchmarkError, StorageFault
-from cm4storage.core.files import locked
+from cm4storage.core.errors import StorageBenchmarkError
 from cm4storage.core.records import dataclass, replace
 from cm4storage.scripting.actions import Secrets, run_script
 from cm4storage.scripting.failures import exit_status
 from cm4storage.scripting.hooks import inside
+from cm4storage.scripting.private_folder import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from cm4storage.scripting.actions import Surroundings
     from cm4storage.scripting.authoring.cases import Case
 
-# With a lock file inside, a folder of this prefix is removed by a later run if we are killed.
-_PREFIX = "cm-run-test-"
-_LOCK_NAME = ".lock"
 _SHOWN_LINES = 15
 
 
@@ -119,17 +115,8 @@ def open_laboratory(surroundings: Surroundings) -> Iterator[Laboratory]:
     StorageFault
         If there is no place for it.
     """
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-    except OSError as error:
-        raise StorageFault(
-            f"cannot make a temporary folder: {error}", advice="set TMPDIR to a writable folder"
-        ) from error
-    with locked(folder / _LOCK_NAME):
-        try:
-            yield Laboratory(folder, replace(surroundings, local_place=folder / "local"))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with private_folder("test-") as folder:
+        yield Laboratory(folder, replace(surroundings, local_place=folder / "local"))
 
 
 @contextlib.contextmanager
