@@ -13,7 +13,7 @@ from cm4storage.node.machine import check_machine
 from cm4storage.node.packages import check_packages
 from cm4storage.node.registration import Registration, check_registration
 from cm4storage.scripting.console import Console
-from cm4storage.scripting.request import refuse_unknown_options, wants_json
+from cm4storage.scripting.request import refuse_unknown_options, shows_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ def examine(given: Mapping[str, Any], surroundings: Surroundings, repository: Pa
     """
     refuse_unknown_options(given, (), "cm doctor cm4storage")
     findings = list(_findings(surroundings, repository))
-    if given.get("out") == "con" and not wants_json(given):
+    if shows_lines(given):
         _show(findings, Console(sys.stdout))
     result: dict[str, Any] = {"checks": [finding.as_json() for finding in findings]}
     problems = [finding for finding in findings if finding.status == "problem"]

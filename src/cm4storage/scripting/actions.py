@@ -31,6 +31,7 @@ from cm4storage.scripting.request import (
     Request,
     parse_request,
     refuse_unknown_options,
+    shows_lines,
     wants_json,
 )
 from cm4storage.scripting.session import Session, open_session
@@ -138,7 +139,7 @@ def run_script(
             contextlib.closing(Engine(catalog, surroundings.cache_folder, session)) as engine,
         ):
             session.cm = surroundings.cm
-            with recorded(given, session, catalog) as record:
+            with recorded(given, session) as record:
                 result = _run(request, surroundings, session, engine)
                 record.update(result)
             follow_up(result["new_env"], session)
@@ -151,12 +152,11 @@ def run_script(
 def find_scripts(given: Mapping[str, Any], surroundings: Surroundings) -> list[dict[str, Any]]:
     """Return the recipes with the tags asked for, or all, and list them."""
     refuse_unknown_options(given, ("repo",), "cm find script")
-    is_json = wants_json(given)
-    console = Console(sys.stderr if is_json else sys.stdout)
+    console = Console(sys.stderr if wants_json(given) else sys.stdout)
     catalog = surroundings.catalog(console)
     query = parse_request(given).query
     found = sorted(catalog.matching(query), key=lambda recipe: recipe.alias)
-    if given.get("out") == "con" and not is_json:
+    if shows_lines(given):
         for recipe in found:
             console.line(f"{recipe.alias:<36}  {','.join(catalog.load(recipe).tags)}")
             console.line(f"    {recipe.folder}", style="dim")

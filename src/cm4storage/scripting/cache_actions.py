@@ -20,7 +20,7 @@ from cm4storage.scripting.cache_selection import (
 )
 from cm4storage.scripting.console import Console
 from cm4storage.scripting.durations import format_age
-from cm4storage.scripting.request import is_on, refuse_unknown_options, wants_json
+from cm4storage.scripting.request import is_on, refuse_unknown_options, shows_lines, wants_json
 from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def find_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, 
     query = query_of(given)
     takes_leftovers = set(LEFTOVER_TAGS) <= set(query.tags)
     found = [each for each in selected(query, store) if each.is_complete or takes_leftovers]
-    if is_listed(given):
+    if shows_lines(given):
         console = Console(sys.stdout)
         for each in found:
             console.line(str(each.folder))
@@ -63,7 +63,7 @@ def show_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str, 
         }
         for each in selected(query_of(given), store)
     ]
-    if is_listed(given):
+    if shows_lines(given):
         console = Console(sys.stdout)
         for shown in described:
             for line in _lines(shown):
@@ -169,11 +169,6 @@ def remove_entries(given: Mapping[str, Any], store: CacheStore) -> list[dict[str
     return [each.as_json() for each in removed]
 
 
-def is_listed(given: Mapping[str, Any]) -> bool:
-    """Tell whether a command wants lines for people."""
-    return given.get("out") == "con" and not wants_json(given)
-
-
 def _is_agreed(given: Mapping[str, Any], each: Found, console: Console) -> bool:
     if is_on(given, "f", "force", "quiet", "q"):
         return True
@@ -182,6 +177,3 @@ def _is_agreed(given: Mapping[str, Any], each: Found, console: Console) -> bool:
     console.line(f"{each.uid}  {','.join(each.tags) or each.state}")
     console.line("remove this entry? (y/N)")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-__all__ = ["find_entries", "is_listed", "remove_entries", "show_entries"]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.records import dataclass
 from cm4storage.core.units import format_bytes, format_count
-from cm4storage.scripting.cache_actions import is_listed
 from cm4storage.scripting.cache_removal import InUseError, remove
 from cm4storage.scripting.cache_selection import (
     Coverage,
@@ -20,7 +19,7 @@ from cm4storage.scripting.cache_selection import (
 )
 from cm4storage.scripting.console import Console
 from cm4storage.scripting.durations import format_age, parse_duration_s
-from cm4storage.scripting.request import is_on, refuse_unknown_options
+from cm4storage.scripting.request import is_on, refuse_unknown_options, shows_lines
 from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def prune_entries(given: Mapping[str, Any], store: CacheStore) -> dict[str, Any]
     if not is_dry:
         choices = [_carried_out(choice, store) for choice in choices]
     removed = [choice for choice in choices if not choice.kept_because]
-    if is_listed(given):
+    if shows_lines(given):
         _say(choices, store, is_dry=is_dry)
     return {
         "removed": [choice.as_json() for choice in removed],

@@ -13,7 +13,6 @@ from cm4storage.scripting.environment import exported
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cm4storage.scripting.catalog import RecipeCatalog
     from cm4storage.scripting.session import Session
 
 
@@ -33,9 +32,7 @@ def refuse_without_terminal() -> None:
 
 
 @contextlib.contextmanager
-def recorded(
-    given: Mapping[str, Any], session: Session, catalog: RecipeCatalog
-) -> Iterator[dict[str, Any]]:
+def recorded(given: Mapping[str, Any], session: Session) -> Iterator[dict[str, Any]]:
     """Record a run under ``--repro``, also one that fails; the caller fills in the result."""
     result: dict[str, Any] = {}
     if not session.options.is_recorded:
@@ -47,9 +44,9 @@ def recorded(
         yield result
     except StorageBenchmarkError as error:
         result["error"] = error.render()
-        write_reproduction(given, result, session, catalog)
+        write_reproduction(given, result, session)
         raise
-    session.console.line(f"recorded: {write_reproduction(given, result, session, catalog)}")
+    session.console.line(f"recorded: {write_reproduction(given, result, session)}")
 
 
 def follow_up(env: Mapping[str, Any], session: Session) -> None:

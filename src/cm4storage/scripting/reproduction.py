@@ -22,7 +22,6 @@ from cm4storage.scripting.rerun import cm_command, flag_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cm4storage.scripting.catalog import RecipeCatalog
     from cm4storage.scripting.session import Session
 
 FOLDER: Final = "cm-repro"
@@ -43,7 +42,6 @@ def write_reproduction(
     given: Mapping[str, Any],
     result: Mapping[str, Any],
     session: Session,
-    catalog: RecipeCatalog,
 ) -> Path:
     """Write the folder, as a whole or not at all; `result` holds no secrets.
 
@@ -55,7 +53,7 @@ def write_reproduction(
     request = {k: v for k, v in given.items() if k not in _LEFT_OUT}
     documents = {
         "request.json": request,
-        "recipes.json": _recipes(session, catalog),
+        "recipes.json": _recipes(session),
         "result.json": result,
         "environment.json": _environment(session),
     }
@@ -89,16 +87,15 @@ def _script(given: Mapping[str, Any], session: Session) -> str:
     return f"#!/bin/sh\n{note}{where}cd {folder} &&\n{command}\n"
 
 
-def _recipes(session: Session, catalog: RecipeCatalog) -> list[dict[str, Any]]:
+def _recipes(session: Session) -> list[dict[str, Any]]:
     """Return each decision, with the digests of the code of its recipe."""
-    code, fingerprints = {}, Fingerprints(session)
-    for summary in catalog.recipes:
-        if summary.uid in {step.prepared.recipe.uid for step in session.steps}:
-            recipe = catalog.load(summary)
-            digests = dict(fingerprints.code(recipe))
-            code[summary.uid] = {"folder": str(recipe.folder), "code": digests}
-    steps = [step.as_json() for step in session.steps]
-    return [{**step, **code.get(step["uid"], {})} for step in steps]
+    fingerprints = Fingerprints(session)
+    found = []
+    for step in session.steps:
+        recipe = step.prepared.recipe
+        code = dict(fingerprints.code(recipe))
+        found.append({**step.as_json(), "folder": recipe.place, "code": code})
+    return found
 
 
 def _environment(session: Session) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def parse_request(given: Mapping[str, Any]) -> Request:
             _text(given, "version_max_usable"),
         ),
         options=_options(given),
-        is_result_read=given.get("out") != "con" or wants_json(given),
+        is_result_read=not shows_lines(given),
     )
 
 
@@ -120,6 +120,11 @@ def is_on(given: Mapping[str, Any], *names: str) -> bool:
 def wants_json(given: Mapping[str, Any]) -> bool:
     """Tell whether stdout is for one JSON document."""
     return is_on(given, "j", "json") or given.get("out") == "json"
+
+
+def shows_lines(given: Mapping[str, Any]) -> bool:
+    """Tell whether a command shows lines to a person; else somebody gets the result itself."""
+    return given.get("out") == "con" and not wants_json(given)
 
 
 def refuse_unknown_options(given: Mapping[str, Any], known: tuple[str, ...], command: str) -> None:
