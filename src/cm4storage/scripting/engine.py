@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageBenchmarkError, UserError, is_secret_name
@@ -104,13 +105,8 @@ class Engine:
             )
         if call.chain.count(recipe.alias) > 1:
             raise UserError("a recipe depends on itself", where=" > ".join(prepared.chain))
-        if prepared.inputs:
-            self._take_known_inputs(prepared)
-        if call.add_deps_recursive:
-            from cm4storage.scripting.reach import reach_of
-
-            reach = reach_of(self._catalog, recipe, prepared.add_deps_recursive)
-            prepared.known_names = frozenset(reach.dependency_names)
+        if prepared.inputs or call.add_deps_recursive:
+            self._take_what_is_known(prepared)
         self._session.volatile.update(recipe.volatile_env_keys)
         self._session.console.hide(
             exported_text(value)
@@ -140,8 +136,8 @@ class Engine:
             const=check_variables(specs, "const", call.const, folder),
         )
 
-    def _take_known_inputs(self, prepared: Prepared) -> None:
-        """Note which of the inputs that are passed on mean something to this recipe."""
+    def _take_what_is_known(self, prepared: Prepared) -> None:
+        """Note what of the inputs and changes that are passed on means something from here on."""
         from cm4storage.scripting.reach import known_inputs, reach_of
 
         recipe, call = prepared.recipe, prepared.call
@@ -149,6 +145,7 @@ class Engine:
         known = known_inputs(recipe, reach)
         if call.is_top:
             refuse_unknown(set(prepared.inputs) - known, known)
+        prepared.known_names = frozenset(reach.dependency_names)
         prepared.known_inputs = frozenset(known)
         specs = (spec for each in (recipe, *reach.recipes) for spec in each.inputs.items())
         prepared.secret_inputs = frozenset(name for name, spec in specs if spec.is_secret)
@@ -219,9 +216,7 @@ class Engine:
             from cm4storage.scripting.guards import guarded  # many recipes have no code
             from cm4storage.scripting.phases import run_phases
 
-            def run_dependencies(phase: str) -> None:
-                self._run_dependencies(prepared, phase)
-
+            run_dependencies = functools.partial(self.run_dependencies, prepared)
             with guarded(self._session, prepared), log_named(self._session):
                 run_phases(self._session, prepared, folder, run_dependencies)
         return self.outputs(prepared)

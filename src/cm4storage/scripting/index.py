@@ -1,7 +1,7 @@
 """The index of recipes: what selection needs, in a file that is filtered, not parsed.
 
 The file begins with a signature: the repositories, the names of their recipes, and of each metadata
-file its time of change, size and number. The signature is made anew by every call, with one
+file its time of change and its number. The signature is made anew by every call, with one
 ``stat`` a recipe, so an edited, new or removed recipe is noticed at once. Each line after it is one
 recipe. Where the signature differs, only the metadata files that changed are read again.
 """
@@ -43,6 +43,11 @@ class Repository:
     def folder(self) -> Path:
         """The repository's folder."""
         return as_path(self.place)
+
+    @property
+    def recipes(self) -> str:
+        """The folder of its recipes."""
+        return f"{os.fspath(self.place)}/script"
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class RecipeIndex:
 
     def renew(self) -> None:
         """Read all metadata files anew, whatever the index says."""
-        self._lines = self._build({})
+        self._lines = self._build({}, _signature(self._repositories))
 
     def _read(self) -> list[str]:
         try:
@@ -99,18 +104,23 @@ class RecipeIndex:
                 text = stream.read()
         except OSError:
             text = ""
-        start = f"{_FORMAT}\n{_signature(self._repositories)}{_END_OF_SIGNATURE}"
+        signature = _signature(self._repositories)
+        start = f"{_FORMAT}\n{signature}{_END_OF_SIGNATURE}"
         body, _, checksum = text.partition(_END_OF_SIGNATURE)[2].rpartition("\n")
         if not text.startswith(_FORMAT) or checksum != _checksum(body):
-            return self._build({})
+            return self._build({}, signature)
         lines = body.split("\n")
         if text.startswith(start):
             return lines
-        return self._build({_head(line): line for line in lines if line[1:7] != _UNSURE})
+        known = {_head(line): line for line in lines if not line.startswith(_UNSURE, 1)}
+        return self._build(known, signature)
 
-    def _build(self, known: Mapping[str, str]) -> list[str]:
-        """Make the index; the metadata files of lines in `known` are not read again."""
-        signature, lines = _signature(self._repositories), []
+    def _build(self, known: Mapping[str, str], signature: str) -> list[str]:
+        """Make the index; the metadata files of lines in `known` are not read again.
+
+        The signature was made before: what changes in between is noticed by the next call.
+        """
+        lines: list[str] = []
         uids: set[str] = set()
         for repository in self._repositories:
             for place, stamp in _stamps(repository):
@@ -156,7 +166,7 @@ def _signature(repositories: Sequence[Repository]) -> str:
     """Return what differs whenever the metadata of any recipe does."""
     parts = []
     for repository in repositories:
-        folder = f"{os.fspath(repository.place)}/script"
+        folder = repository.recipes
         names = _names(folder)
         numbers = array("q", _numbers(folder, names) if names else ()).tobytes().hex()
         parts.append(f"{repository.alias}\n{folder}\n{'/'.join(names)}\n{numbers}")
@@ -185,7 +195,7 @@ def _numbers(folder: str, names: list[str]) -> list[int]:
 def _stamps(repository: Repository) -> Iterator[tuple[str, str]]:
     """Yield the folder of each recipe, and what changes when its metadata is edited."""
     now_ns = time.time_ns()
-    folder = f"{os.fspath(repository.place)}/script"
+    folder = repository.recipes
     for name in _names(folder):
         status = _status(f"{folder}/{name}")
         if status is not None:

@@ -18,7 +18,7 @@ from cm4storage.scripting.session import Outcome, Session
 from cm4storage.scripting.uses import EntryUses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from cm4storage.scripting.catalog import RecipeCatalog
@@ -95,18 +95,12 @@ class KeyedRuns:
         return outcome
 
     def _run_uncached(self, prepared: Prepared, key: Key) -> Outcome:
-        outcome = self._runner.run_uncached(prepared)
+        outcome, alias = self._runner.run_uncached(prepared), prepared.recipe.alias
         if self._session.options.is_dry:
-            return self._dry_outcome(prepared, key, outcome)
-        outputs = (outcome.new_env, outcome.new_state)
-        return replace(outcome, identity=identity_of(prepared, key, outputs, self._fingerprints))
-
-    def _run_dry(self, prepared: Prepared, key: Key) -> Outcome:
-        return self._dry_outcome(prepared, key, self._runner.run_uncached(prepared))
-
-    def _dry_outcome(self, prepared: Prepared, key: Key, outcome: Outcome) -> Outcome:
-        alias = prepared.recipe.alias
-        identity = Identity(alias, key.digest, key.details, key.doubt, alias)
+            identity = Identity(alias, key.digest, key.details, key.doubt, alias)
+        else:
+            outputs = (outcome.new_env, outcome.new_state)
+            identity = identity_of(prepared, key, outputs, self._fingerprints)
         return replace(outcome, identity=identity)
 
     def _run_cached(self, prepared: Prepared, key: Key) -> Outcome:
@@ -115,14 +109,14 @@ class KeyedRuns:
             return self._run_uncached(prepared, key)
         if key.pending:
             self._runner.say(prepared, f"would hit or run: known when {key.pending} has run")
-            return self._run_dry(prepared, key)
+            return self._run_uncached(prepared, key)
         rebuilds = self._session.options.rebuilds and prepared.call.is_top
         entry, reason = self._look_up(key, prepared, rebuilds=rebuilds)
         if entry is not None:
             return self._hit(prepared, key, entry)
         if self._session.options.is_dry:
             self._runner.say(prepared, f"would run, {reason}")
-            return self._run_dry(prepared, key)
+            return self._run_uncached(prepared, key)
         return self._make(prepared, key, rebuilds=rebuilds)
 
     def _make(self, prepared: Prepared, key: Key, *, rebuilds: bool) -> Outcome:
@@ -197,8 +191,7 @@ class KeyedRuns:
         self._runner.say(prepared, f"hit: {entry.uid} of {entry.created}, the same in {same}")
         if prepared.is_dynamic:
             return self._run_dynamic(prepared, key, entry)
-        identity = Identity(prepared.recipe.alias, key.digest, key.details)
-        return Outcome(prepared.recipe.alias, entry.new_env, entry.new_state, identity)
+        return _of_key(prepared, key, entry.new_env, entry.new_state)
 
     def _run_dynamic(self, prepared: Prepared, key: Key, entry: Entry) -> Outcome:
         """Run the dependencies that run on a hit, too; what they put out is newer than the entry.
@@ -232,8 +225,7 @@ class KeyedRuns:
         self._uses.share(uid)
         if prepared.is_dynamic or prepared.doubt:  # as on a hit, or not to be relied upon
             return self._outcome(prepared, key, outputs)
-        alias = prepared.recipe.alias
-        return Outcome(alias, *outputs, Identity(alias, key.digest, key.details))
+        return _of_key(prepared, key, *outputs)
 
     def _claim(self, prepared: Prepared, key: Key, *, waits: bool) -> bool:
         """Have the entry for ourselves, to make it; False if another run uses what is there.
@@ -317,6 +309,14 @@ class KeyedRuns:
         ):
             return "an output names the temporary folder of this run"
         return ""
+
+
+def _of_key(
+    prepared: Prepared, key: Key, new_env: Mapping[str, Any], new_state: Mapping[str, Any]
+) -> Outcome:
+    """Return an outcome for which the key alone stands, since it is always the same."""
+    alias = prepared.recipe.alias
+    return Outcome(alias, new_env, new_state, Identity(alias, key.digest, key.details))
 
 
 def _files_put_out(prepared: Prepared, outputs: Outputs) -> dict[str, str]:

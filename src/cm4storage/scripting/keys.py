@@ -128,8 +128,7 @@ class Fingerprints:
             return [self.value(item, spec) for item in value]
         if isinstance(value, dict):
             return {str(name): self.value(item) for name, item in value.items()}
-        # A file name that is no UTF-8 cannot stand in JSON as it is.
-        text = exported_text(value).encode("utf-8", "backslashreplace").decode()
+        text = _as_utf8(exported_text(value))
         path = Path(exported_text(value))
         if spec is not None and spec.type == "file" and text and path.is_file():
             return {"file": path.name, "sha256": _file_digest(path)}
@@ -340,8 +339,7 @@ def _code_digest(path: Path) -> str:
         If it is neither a file nor a link: reading it might wait for ever.
     """
     if path.is_symlink():
-        target = str(path.readlink()).encode("utf-8", "backslashreplace").decode()
-        return digest(["link", target, _linked(path)])
+        return digest(["link", _as_utf8(str(path.readlink())), _linked(path)])
     if not path.is_file():
         raise UserError(
             f"the recipe has something that is no file: {path.name}",
@@ -356,11 +354,12 @@ def _linked(link: Path) -> Any:
     if link.is_file():
         return _file_digest(link)
     files = [file for file in _code_files(link) if file.is_file()] if link.is_dir() else []
-    return {_text(file.relative_to(link)): _file_digest(file) for file in files} or None
+    return {_as_utf8(str(file.relative_to(link))): _file_digest(file) for file in files} or None
 
 
-def _text(path: Path) -> str:
-    return str(path).encode("utf-8", "backslashreplace").decode()
+def _as_utf8(text: str) -> str:
+    """Return a text that can stand in JSON, where a file's name is no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _new_state(size_bytes: int) -> hashlib._Hash:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,16 +24,14 @@ def check_together(
 
 
 def _uid_unique(subject: Subject, others: Sequence[Subject]) -> Iterator[Finding]:
-    holders: dict[str, list[str]] = defaultdict(list)
     for other in others:
-        holders[other.recipe.uid].append(other.source.folder.name)
-    for name in holders.get(subject.recipe.uid, ()):
-        yield subject.finding(
-            "uid-unique",
-            f"the uid {subject.recipe.uid} is that of {name}, too",
-            "uid",
-            advice="a copied recipe needs a uid of its own: 16 random hexadecimal digits",
-        )
+        if other.recipe.uid == subject.recipe.uid:
+            yield subject.finding(
+                "uid-unique",
+                f"the uid {subject.recipe.uid} is that of {other.source.folder.name}, too",
+                "uid",
+                advice="a copied recipe needs a uid of its own: 16 random hexadecimal digits",
+            )
 
 
 def _tags_unique(subject: Subject, others: Sequence[Subject]) -> Iterator[Finding]:
