@@ -30,15 +30,20 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs, env={"CM_REPOS": f"{repositories}/cm"})
 
 
+def python_with(session: nox.Session, *packages: str) -> str:
+    """Return the Python of another environment, which has these packages and none of ours."""
+    place = str(Path(session.create_tmp(), "other").resolve())
+    session.run("python", "-m", "venv", place)
+    python = f"{place}/bin/python"
+    session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
+    return python
+
+
 @nox.session
 def mlcr(session: nox.Session) -> None:
     """Run our recipes with mlcflow, which is installed in an environment of its own."""
     session.install("--editable", ".[test]")
-    other = str(Path(session.create_tmp(), "mlcflow").resolve())
-    session.run("python", "-m", "venv", other)
-    python = f"{other}/bin/python"
-    session.run(python, "-m", "pip", "install", "--quiet", "mlcflow==1.3.8", external=True)
-    environment = {"CM4STORAGE_MLCFLOW_PYTHON": python}
+    environment = {"CM4STORAGE_MLCFLOW_PYTHON": python_with(session, "mlcflow==1.3.8")}
     session.run("pytest", "tests/portability/test_mlcflow.py", *session.posargs, env=environment)
 
 
@@ -59,12 +64,7 @@ def wheel(session: nox.Session) -> None:
 def oracle(session: nox.Session) -> None:
     """Run the same recipes under this engine and under the original one; compare the results."""
     session.install("--editable", ".[test]")
-    original = str(Path(session.create_tmp(), "original").resolve())
-    session.run("python", "-m", "venv", original)
-    python = f"{original}/bin/python"
-    session.run(
-        python, "-m", "pip", "install", "--quiet", "cmx4mlops==1.0.1", "cmind==4.2.0", external=True
-    )
+    python = python_with(session, "cmx4mlops==1.0.1", "cmind==4.2.0")
     environment = {"CM4STORAGE_ORACLE_PYTHON": python}
     tests = ["tests/oracle", "tests/portability/test_original.py"]
     session.run("pytest", *(session.posargs or tests), env=environment)

@@ -43,6 +43,13 @@ CACHED: dict[str, Any] = {
 }
 
 
+USES = """
+    touch "$CM_TMP_CURRENT_PATH/using"
+    while [ ! -e "$CM_TMP_CURRENT_PATH/enough" ]; do sleep 0.02; done
+"""
+"""A run.sh that goes on, with the entries that its recipe needs in use, until it is enough."""
+
+
 def uid_of(alias: str) -> str:
     """Return a CM uid that belongs to `alias`."""
     return hashlib.sha256(alias.encode()).hexdigest()[:16]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from process_watch import until
-from recipe_books import uid_of
+from recipe_books import USES, uid_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,10 +77,7 @@ def test_show_names_the_process_that_uses_an_entry(cm: CM, recipes: Recipes, mad
     recipes.add(
         "use-it",
         {"deps": [{"tags": "get,it"}]},
-        run="""
-            touch "$CM_TMP_CURRENT_PATH/using"
-            while [ ! -e "$CM_TMP_CURRENT_PATH/enough" ]; do sleep 0.02; done
-        """,
+        run=USES,
     )
     assert listed(cm, "show", "cache")["list"][0]["used_by_processes"] == []
     user = cm.start("run", "script", "--tags=use,it")

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from process_watch import until
+from recipe_books import USES
 
 if TYPE_CHECKING:
     from recipe_books import CM, Recipes
@@ -120,10 +121,7 @@ def test_data_in_use_are_taken_up_again_without_waiting(cm: CM, recipes: Recipes
     recipes.add(
         "use-it",
         {"deps": [{"tags": "get,it"}]},
-        run="""
-            touch "$CM_TMP_CURRENT_PATH/using"
-            while [ ! -e "$CM_TMP_CURRENT_PATH/enough" ]; do sleep 0.02; done
-        """,
+        run=USES,
     )
     user = cm.start("run", "script", "--tags=use,it")
     assert until((cm.caller / "using").exists)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from process_watch import until
+from recipe_books import USES
 
 from cm4storage.core.errors import StorageBenchmarkError
 
@@ -144,11 +145,7 @@ def using(cm: CM, recipes: Recipes, built: Path) -> Callable[[], subprocess.Pope
     recipes.add(
         "use-it",
         {"deps": [{"tags": "get,it"}]},
-        run="""
-            touch "$CM_TMP_CURRENT_PATH/using"
-            while [ ! -e "$CM_TMP_CURRENT_PATH/enough" ]; do sleep 0.02; done
-            cat "$DATA"
-        """,
+        run=f'{USES}    cat "$DATA"\n',
     )
 
     def start() -> subprocess.Popen[str]:
