@@ -196,4 +196,4 @@ def test_inputs_go_down_to_the_first_recipe_that_knows_them(
 def test_inputs_of_recipes_behind_variations_are_known(recipes: Recipes, library: Library) -> None:
     recipes.add("get-it", {"input_mapping": {"n": "N"}, "variations": {"a": {}}})
     recipes.add("run-it", {"variations": {"on": {"deps": [{"tags": "get,it,_a.<<<X>>>"}]}}})
-    library.run("run,it", n="1")
+    assert library.run("run,it", n="1")["recipe"] == "run-it"

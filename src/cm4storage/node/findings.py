@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from cm4storage.core.records import dataclass
+from cm4storage.core.records import asdict, dataclass
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -34,13 +34,7 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {
-            "name": self.name,
-            "status": self.status,
-            "found": self.found,
-            "meaning": self.meaning,
-            "advice": self.advice,
-        }
+        return asdict(self)
 
 
 def ok(name: str, found: str) -> Finding:

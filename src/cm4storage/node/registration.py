@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import StorageBenchmarkError
 from cm4storage.core.records import dataclass
 from cm4storage.node.findings import Finding, ok, problem, warning
+from cm4storage.scripting.automations import CACHE_AUTOMATION, SCRIPT_AUTOMATION
 from cm4storage.scripting.metadata_files import read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cm4storage.scripting.index import Repository
-
-AUTOMATIONS = {"script": "5b4e0237da074764", "cache": "541d6f712a6b464e"}
-"""The automations that recipes need: name and identifier."""
 
 _AUTOMATION_OF_AUTOMATIONS = "bbeb15d8f0a944a4"
 
@@ -48,7 +46,7 @@ class Registration:
 def check_registration(known: Registration) -> Iterator[Finding]:
     """Yield what is found about the registration and about rival automations."""
     yield _repository(known)
-    for name, uid in AUTOMATIONS.items():
+    for name, uid in (SCRIPT_AUTOMATION, CACHE_AUTOMATION):
         yield _automation(known, name, uid)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.files import locked, write_json_atomically
 from cm4storage.core.records import dataclass
+from cm4storage.scripting.automations import CACHE_AUTOMATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 STATE_FILE = "cm-cached-state.json"
 _DESCRIPTION_FILE = "_cm.json"
 _DATA_MARK = ".cm4storage-keeps-data"
-CACHE_AUTOMATION = ("cache", "541d6f712a6b464e")
 _STATE_FORMAT = 1
 _UID_LENGTH = 16
 _LEFTOVER_NAME = r"(\.?)([0-9a-f]{16})(\.kept)?"

@@ -87,6 +87,7 @@ class Prepared:
     incoming: Mapping[str, Any] = field(default_factory=dict)
     put_out: frozenset[str] = frozenset()
     known_inputs: frozenset[str] = frozenset()
+    known_names: frozenset[str] = frozenset()
     secret_inputs: frozenset[str] = frozenset()
     detected_tags: tuple[str, ...] = ()
     doubt: str = ""
@@ -106,8 +107,6 @@ class Prepared:
         filled = [fill(tag, env) for tag in (*given, *self.call.extra_cache_tags)]
         found = [tag.strip() for tag in filled if tag.strip()] + ([f"name-{name}"] if name else [])
         return tuple(dict.fromkeys(found))
-
-    known_names: frozenset[str] = frozenset()
 
     @property
     def chain(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
-from cm4storage.core.records import dataclass
+from cm4storage.core.records import asdict, dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,13 +39,7 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {
-            "file": str(self.file),
-            "line": self.line,
-            "rule": self.rule,
-            "what": self.what,
-            "advice": self.advice,
-        }
+        return {**asdict(self), "file": str(self.file)}
 
 
 class ChecksFailed(UserError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.records import dataclass
+from cm4storage.scripting.automations import SCRIPT_AUTOMATION
 from cm4storage.scripting.environment import merge
 from cm4storage.scripting.metadata import LATER_PHASES, parse_dependency
 from cm4storage.scripting.toolbox.automation import Automation
@@ -93,7 +94,7 @@ class Stage:
         self._given_out: dict[str, Any] = copy.deepcopy(later)
         self.meta: dict[str, Any] = {**recipe.raw, **later}
         self.automation = Automation(
-            meta={"alias": "script", "uid": "5b4e0237da074764"},
+            meta=dict(zip(("alias", "uid"), SCRIPT_AUTOMATION, strict=True)),
             path=str(recipe.folder),
             cmind=self.session.cm if self.session.cm is not None else NoCM(),
             os_info=OS_INFO,
