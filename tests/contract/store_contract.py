@@ -70,6 +70,20 @@ def keys(store: Store, prefix: str = "") -> list[str]:
 
 
 class StoreContract:
+    @pytest.mark.parametrize("sizes", [[], [0], [10], [3, 0, 4, 3], [1] * 2500, [6, 100], [100, 6]])
+    @pytest.mark.parametrize("start", [0, 7, 5000])
+    def test_scatters_over_buffers(self, store: Store, sizes: list[int], start: int) -> None:
+        data = content(2510)
+        put(store, "object", data)
+        buffers = [bytearray(size) for size in sizes]
+        wanted = data[start : start + sum(sizes)]
+        assert store.scatter("object", list(map(memoryview, buffers)), start=start) == len(wanted)
+        assert b"".join(buffers) == wanted + bytes(sum(sizes) - len(wanted))
+
+    def test_scatter_tells_what_is_missing(self, store: Store) -> None:
+        with pytest.raises(MissingObject, match="does not exist"):
+            store.scatter("nothing", [memoryview(bytearray(4))])
+
     @pytest.mark.parametrize("size_bytes", [0, 1, 4095, 4096, 4097, MIB + 1])
     def test_what_was_written_is_read(self, store: Store, size_bytes: int) -> None:
         put(store, "folder/object", content(size_bytes))

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
+from named_formats import format_named
 
-from cm4storage.formats.format import CorruptFile, format_named
-from cm4storage.formats.npy import decode_header
+from cm4storage.formats.format import CorruptFile
+from cm4storage.formats.npy_header import decode_header
 
 
 def saved(save=np.savez, **arrays):

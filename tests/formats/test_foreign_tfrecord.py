@@ -8,11 +8,12 @@ import pytest
 from awscrt.checksums import crc32c
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from named_formats import format_named
 from tfrecord import example_pb2
 from tfrecord.writer import TFRecordWriter
 
 from cm4storage.formats import tfrecord
-from cm4storage.formats.format import CorruptFile, format_named
+from cm4storage.formats.format import CorruptFile
 
 FUNCTION_FIXTURES = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

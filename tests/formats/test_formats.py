@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from named_formats import format_named
 from tfrecord.reader import tfrecord_loader
 
 from cm4storage.formats import tfrecord
 from cm4storage.formats.archive import ArchiveWriter, read_directory, read_member
-from cm4storage.formats.format import CorruptFile, FileShape, format_named
-from cm4storage.formats.npy import decode_header, encode_header
+from cm4storage.formats.format import CorruptFile, FileShape
+from cm4storage.formats.npy_header import decode_header, encode_header
 
 SHAPES = [
     FileShape((1, 1), 1),

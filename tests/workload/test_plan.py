@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_payload_is_the_sum_of_all_samples():
         record_length_bytes_stdev=200,
     )
     plan = Plan(dataset)
-    assert plan.payload_bytes() == sum(3 * file.record_bytes for file in plan.files())
+    assert plan.payload_bytes() == sum(3 * math.prod(file.record_shape) for file in plan.files())
 
 
 @given(st.integers(1, 500), st.integers(0, 2**64))

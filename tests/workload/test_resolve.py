@@ -73,7 +73,7 @@ def test_unknown_stock_workload_names_what_there_is():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ("dataset.format=hdf5", "hdf5 is not supported by this version"),
+        ("dataset.format=hdf4", "hdf4 is not supported by this version"),
         ("workflow.train=false", "nothing to run"),
         ("dataset.num_files_train=3", "3 samples make no batch of 7"),
         ("train.total_training_steps=0", "no batch"),

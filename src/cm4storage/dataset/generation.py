@@ -16,7 +16,7 @@ from cm4storage.dataset import manifest as manifests
 from cm4storage.dataset.contents import FileContent
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.manifest import FileEntry, Manifest
-from cm4storage.formats.format import FileShape, Format, format_named
+from cm4storage.formats.format import FileShape, Format, format_of
 from cm4storage.workload.plan import Plan
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def generate(workload: Workload, store: Store, progress: Progress) -> Manifest:
     StorageFault
         If there is not enough space (before the first byte), or the storage fails.
     """
-    plan, file_format = Plan.of(workload), format_named(workload.dataset.format)
+    plan, file_format = Plan.of(workload), format_of(workload.dataset)
     total_bytes = planned_bytes(plan, file_format)
     _require_space(store, total_bytes)
     progress.start("generating", total_bytes, "B")
@@ -69,13 +69,13 @@ def planned_bytes(plan: Plan, file_format: Format) -> int:
     Beyond a million files of varying sizes it is an estimate; see `Plan.payload_bytes`.
     """
     files = plan.dataset.num_files_train + plan.dataset.num_files_eval
-    first = _shape(next(plan.files()))
+    first = _shape(next(plan.files()), plan)
     overhead_bytes = file_format.file_bytes(first) - first.record_bytes * first.samples
     return plan.payload_bytes() + files * overhead_bytes
 
 
-def _shape(file: PlannedFile) -> FileShape:
-    return FileShape(file.record_shape, file.samples)
+def _shape(file: PlannedFile, plan: Plan) -> FileShape:
+    return FileShape(file.record_shape, file.samples, plan.dataset.element_type)
 
 
 def _require_space(store: Store, needed_bytes: int) -> None:
@@ -98,7 +98,8 @@ def _write_all(
     files = plan.files()
 
     def write(file: PlannedFile) -> FileEntry | None:
-        return None if stop.is_set() else _write_file(file, file_format, store, progress)
+        shape = _shape(file, plan)
+        return None if stop.is_set() else _write_file(file, shape, file_format, store, progress)
 
     pool = ThreadPoolExecutor(GENERATOR_THREADS, thread_name_prefix="generate")
     try:
@@ -116,14 +117,14 @@ def _write_all(
 
 
 def _write_file(
-    file: PlannedFile, file_format: Format, store: Store, progress: Progress
+    file: PlannedFile, shape: FileShape, file_format: Format, store: Store, progress: Progress
 ) -> FileEntry:
     import xxhash
 
     hasher = xxhash.xxh3_128()
 
     def parts() -> Iterator[memoryview]:
-        for part in file_format.encode(_shape(file), FileContent(file)):
+        for part in file_format.encode(shape, FileContent(file)):
             hasher.update(part)
             yield part
             progress.advance(len(part))

@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import digest
 from cm4storage.dataset.contents import CONTENT_SEED, CONTENT_VERSION
+from cm4storage.workload.model import plain
+from cm4storage.workload.sections import DatasetSection
 
 if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
 
-ENCODER_VERSIONS = {"npz": 1, "tfrecord": 1}
+ENCODER_VERSIONS = {
+    "npz": 1,
+    "npy": 1,
+    "hdf5": 1,
+    "tfrecord": 2,
+    "csv": 1,
+    "jpeg": 1,
+    "png": 1,
+    "indexed_binary": 1,
+    "mmap_indexed_binary": 1,
+    "parquet": 1,
+    "synthetic": 1,
+}
 """Raised by hand when an encoder's bytes change; never derived from our code."""
 
 _KEYS = (
@@ -25,6 +39,21 @@ _KEYS = (
     "record_length_bytes",
     "record_length_bytes_stdev",
 )
+_LATER_KEYS = (
+    "record_dims",
+    "element_type",
+    "compression",
+    "compression_level",
+    "hdf5_chunk_dims",
+    "hdf5_num_dset_per_record",
+    "hdf5_max_shape",
+    "parquet_columns",
+    "parquet_row_group_size",
+    "parquet_partition_by",
+    "parquet_generation_batch_size",
+)
+"""Facts only where they are not the default, so that older data sets keep their identity."""
+_DEFAULTS = DatasetSection()
 
 
 @dataclass(frozen=True)
@@ -48,6 +77,7 @@ class Identity:
         facts: dict[str, Any] = {f"dataset.{key}": getattr(workload.dataset, key) for key in _KEYS}
         for key in ("record_length_bytes", "record_length_bytes_stdev"):
             facts[f"dataset.{key}"] = float(facts[f"dataset.{key}"])
+        facts |= _later_facts(workload.dataset)
         facts["content.version"] = CONTENT_VERSION
         facts["content.seed"] = CONTENT_SEED
         facts["encoder.version"] = ENCODER_VERSIONS[workload.dataset.format]
@@ -71,6 +101,13 @@ class Identity:
             for name in names
             if self.facts.get(name) != other.facts.get(name)
         ]
+
+
+def _later_facts(dataset: DatasetSection) -> dict[str, Any]:
+    values = ((key, getattr(dataset, key)) for key in _LATER_KEYS)
+    return {
+        f"dataset.{key}": plain(value) for key, value in values if value != getattr(_DEFAULTS, key)
+    }
 
 
 def _shown(value: Any) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.workload.sections import item_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from cm4storage.workload.sections import DatasetSection
 
 
 class Content(Protocol):
@@ -29,27 +34,54 @@ class Source(Protocol):
     def read(self, start: int, length: int | None) -> AbstractContextManager[memoryview]:
         """Lend the bytes from `start` on, `length` of them or to the end; shorter at the end."""
 
+    def scatter(self, start: int, buffers: Sequence[memoryview]) -> int:
+        """Fill `buffers` one after the other from byte `start` on; return how many bytes came."""
+
+    def sibling(self, suffix: str) -> Source:
+        """Return the file whose name is this one's with `suffix` at its end."""
+
 
 @dataclass(frozen=True)
 class FileShape:
-    """What a file holds: `samples` records of uint8 with `record_shape` rows and columns."""
+    """What a file holds: `samples` records of one shape and element type.
 
-    record_shape: tuple[int, int]
+    Attributes
+    ----------
+    record_shape : tuple of int
+    samples : int
+    element_type : str
+        The numpy name of the elements' type; a sample is its bytes in C order, little-endian.
+    """
+
+    record_shape: tuple[int, ...]
     samples: int
+    element_type: str = "uint8"
 
     @property
     def record_bytes(self) -> int:
         """The size of one sample in bytes."""
-        return self.record_shape[0] * self.record_shape[1]
+        return math.prod(self.record_shape) * item_bytes(self.element_type)
 
 
 class Format(Protocol):
-    """One file format."""
+    """One file format. An instance serves one thread; it may learn from one file for the next.
+
+    Attributes
+    ----------
+    name : str
+        As in ``dataset.format``.
+    has_exact_size : bool
+        Whether `file_bytes` is exact, and no estimate.
+    """
 
     name: str
+    has_exact_size: bool
 
     def file_bytes(self, shape: FileShape) -> int:
-        """Return the exact size of a file that `encode` makes for `shape`."""
+        """Return the size of a file that `encode` makes for `shape`.
+
+        Where the encoder decides that, it is what the largest such file may take.
+        """
 
     def encode(self, shape: FileShape, content: Content) -> Iterator[memoryview]:
         """Yield the parts of a file. A part is valid until the next one is asked for."""
@@ -64,6 +96,54 @@ class Format(Protocol):
         CorruptFile
             Naming the file, the record and the byte.
         """
+
+
+@runtime_checkable
+class DirectFormat(Protocol):
+    """A format whose samples can be read straight to where they are wanted."""
+
+    def decode_into(
+        self, source: Source, shape: FileShape, rows: Sequence[memoryview | None]
+    ) -> bool:
+        """Read and verify the samples of a file, sample i into ``rows[i]``.
+
+        A row takes the first bytes of its sample; it is never longer than a sample. None: the
+        sample is read and verified, but not wanted.
+
+        Returns
+        -------
+        bool
+            False where the file's layout is not known (yet) or not as `shape` says: then the rows
+            hold anything, and the caller decodes the file.
+
+        Raises
+        ------
+        CorruptFile
+            Naming the file, the record and the byte.
+        """
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A small file that belongs to a data file, such as an index.
+
+    Attributes
+    ----------
+    key : str
+        Its name below the data set's root.
+    content : bytes
+    """
+
+    key: str
+    content: bytes
+
+
+@runtime_checkable
+class HasCompanions(Protocol):
+    """A format whose files come with others."""
+
+    def companions(self, key: str, shape: FileShape) -> Iterator[Companion]:
+        """Yield what belongs to the data file `key`, such as ``train/img_0_of_8.tfrecord``."""
 
 
 class CorruptFile(StorageFault):
@@ -81,16 +161,31 @@ class CorruptFile(StorageFault):
         )
 
 
-def format_named(name: str) -> Format:
-    """Return the format that ``dataset.format`` names.
+def format_of(dataset: DatasetSection) -> Format:
+    """Return the format of a data set.
 
     Raises
     ------
     KeyError
         For a name that `cm4storage.workload.rules` should have refused.
     """
-    from cm4storage.formats.npz import Npz
-    from cm4storage.formats.tfrecord import TfRecord
+    kind = _FORMATS[dataset.format]()
+    return kind(dataset)
 
-    table: dict[str, type[Format]] = {"npz": Npz, "tfrecord": TfRecord}
-    return table[name]()
+
+_FORMATS: dict[str, Callable[[], Callable[[DatasetSection], Format]]] = {
+    "npz": lambda: import_module("cm4storage.formats.npz").Npz,
+    "npy": lambda: import_module("cm4storage.formats.npy").Npy,
+    "hdf5": lambda: import_module("cm4storage.formats.hdf5").Hdf5,
+    "tfrecord": lambda: import_module("cm4storage.formats.tfrecord").TfRecord,
+    "csv": lambda: import_module("cm4storage.formats.csv_text").Csv,
+    "jpeg": lambda: import_module("cm4storage.formats.image").Jpeg,
+    "png": lambda: import_module("cm4storage.formats.image").Png,
+    "indexed_binary": lambda: import_module("cm4storage.formats.indexed_binary").IndexedBinary,
+    "mmap_indexed_binary": lambda: (
+        import_module("cm4storage.formats.indexed_binary").MmapIndexedBinary
+    ),
+    "parquet": lambda: import_module("cm4storage.formats.parquet").Parquet,
+    "synthetic": lambda: import_module("cm4storage.formats.synthetic").Synthetic,
+}
+"""Where the formats are; a run imports only the one that it needs."""

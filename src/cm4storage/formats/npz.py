@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cm4storage.core.units import MIB
 from cm4storage.formats.archive import ArchiveWriter, archive_bytes, read_directory, read_member
 from cm4storage.formats.format import CorruptFile
-from cm4storage.formats.npy import NpyHeader, decode_header, encode_header
+from cm4storage.formats.npy_header import NpyHeader, decode_header, encode_header, type_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from cm4storage.formats.format import Content, FileShape, Source
+    from cm4storage.workload.sections import DatasetSection
 
 _PART_BYTES = 2 * MIB
 
@@ -33,6 +34,10 @@ class Npz:
     """The NPZ format. See the module's text."""
 
     name = "npz"
+    has_exact_size = True
+
+    def __init__(self, dataset: DatasetSection) -> None:
+        del dataset
 
     def file_bytes(self, shape: FileShape) -> int:
         """Return the exact size of a file that `encode` makes for `shape`."""
@@ -74,7 +79,7 @@ def _array_x(view: memoryview) -> tuple[memoryview, NpyHeader]:
 
 
 def _records_header(shape: FileShape) -> bytes:
-    return encode_header("|u1", (*shape.record_shape, shape.samples))
+    return encode_header(type_code(shape.element_type), (*shape.record_shape, shape.samples))
 
 
 def _records_bytes(shape: FileShape) -> int:

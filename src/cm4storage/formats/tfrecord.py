@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from cm4storage.formats.format import Content, FileShape, Source
+    from cm4storage.workload.sections import DatasetSection
 
 CHUNK_BYTES = 16 * MIB
 
@@ -43,8 +44,10 @@ class TfRecord:
     """The TFRecord format. See the module's text."""
 
     name = "tfrecord"
+    has_exact_size = True
 
-    def __init__(self) -> None:
+    def __init__(self, dataset: DatasetSection) -> None:
+        del dataset
         self._expected: _Layout | None = None
 
     def file_bytes(self, shape: FileShape) -> int:

@@ -12,46 +12,25 @@ import math
 import os
 import threading
 import time
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.errors import UserError
 from cm4storage.core.units import format_bytes
 from cm4storage.core.waiting import wait_for
-from cm4storage.formats.format import format_named
-from cm4storage.results.histogram import Histogram
-from cm4storage.workload.plan import Plan, Split
+from cm4storage.loader.file_reader import FileReader, ReadCounters
+from cm4storage.workload.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
     from cm4storage.loader.order import EpochOrder
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
-
-    Shapes = Callable[[int], tuple[int, int]]
-
-
-@dataclass
-class ReadCounters:
-    """What one reader thread has done. Merged when the epoch ends."""
-
-    io: Histogram = field(default_factory=Histogram)
-    decode: Histogram = field(default_factory=Histogram)
-    bytes_read: int = 0
-    samples: int = 0
-
-    def merge(self, other: ReadCounters) -> None:
-        """Add what `other` has counted."""
-        self.io.merge(other.io)
-        self.decode.merge(other.decode)
-        self.bytes_read += other.bytes_read
-        self.samples += other.samples
 
 
 class BatchSlots:
@@ -245,7 +224,7 @@ class EpochReaders:
 
     def _run(self, counters: ReadCounters) -> None:
         try:
-            reader = _FileReader(self._workload, self._shapes, self._store, counters)
+            reader = FileReader(self._workload, self._shapes, self._store, counters)
             while (task := self._next_task()) is not None:
                 for position in task:
                     self._read(position, reader)
@@ -254,7 +233,7 @@ class EpochReaders:
         except BaseException as error:  # noqa: BLE001 - handed to the step loop, which raises it
             self._slots.stop(error)
 
-    def _read(self, position: int, reader: _FileReader) -> None:
+    def _read(self, position: int, reader: FileReader) -> None:
         index = self._order.file_at(position)
         base = position * self._order.samples_per_file
         place_of = self._order.places(index)
@@ -265,68 +244,3 @@ class EpochReaders:
                 place = base + place_of(number)
                 if place < self._samples_wanted:
                     self._slots.put(place, sample)
-
-
-class _FileReader:
-    """Reads and decodes files of the data set for one thread, and times both stages."""
-
-    def __init__(
-        self, workload: Workload, shapes: Shapes, store: Store, counters: ReadCounters
-    ) -> None:
-        self._plan = Plan.of(workload)
-        self._shapes = shapes
-        self._format = format_named(workload.dataset.format)
-        self._samples_per_file = workload.dataset.num_samples_per_file
-        self._store = store
-        self._counters = counters
-        self._io_s = 0.0
-        self._key = ""
-        self.name = ""
-
-    @contextmanager
-    def read(self, start: int, length: int | None) -> Iterator[memoryview]:
-        """Lend a range of the current file: the `Source` that formats read from."""
-        begin = time.perf_counter()
-        with self._store.read(self._key, start=start, length=length) as view:
-            elapsed_s = time.perf_counter() - begin
-            self._io_s += elapsed_s
-            self._counters.io.add(elapsed_s)
-            self._counters.bytes_read += len(view)
-            yield view
-
-    def samples(self, index: int) -> Generator[memoryview, None, None]:
-        """Yield the samples of one file.
-
-        Raises
-        ------
-        StorageFault
-            If the file holds more or fewer samples than the workload says, or one of another size.
-        """
-        self._key = self._plan.key(Split.TRAIN, index)
-        self.name = f"{self._store.uri}/{self._key}"
-        rows, columns = self._shapes(index)
-        counters, count, self._io_s = self._counters, 0, 0.0
-        begin = time.perf_counter()
-        for sample in self._format.decode(self):
-            now, io_s = time.perf_counter(), self._io_s
-            counters.decode.add(max(0.0, now - begin - io_s))
-            self._io_s, count = 0.0, count + 1
-            counters.samples += 1
-            if count > self._samples_per_file:
-                raise self._foreign(f"more than {self._samples_per_file} samples")
-            if len(sample) != rows * columns:
-                raise self._foreign(
-                    f"sample {count - 1} has {len(sample)} bytes instead of {rows * columns}"
-                )
-            yield sample
-            begin = time.perf_counter()
-        if count != self._samples_per_file:
-            raise self._foreign(f"{count} samples instead of {self._samples_per_file}")
-
-    def _foreign(self, what: str) -> StorageFault:
-        return StorageFault(
-            f"the file does not hold what the workload says: {what}",
-            where=self.name,
-            meaning="it was made for another workload, or changed",
-            advice="point --data_dir at the right data set, or generate it",
-        )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cm4storage.core.waiting import pause
+from cm4storage.loader.file_reader import ReadCounters
 from cm4storage.loader.order import RunOrder
-from cm4storage.loader.pipeline import BatchSlots, EpochReaders, ReadCounters, make_slots
+from cm4storage.loader.pipeline import BatchSlots, EpochReaders, make_slots
 from cm4storage.results.records import EpochRecord
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from cm4storage.storage.keys import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, check_ke
 from cm4storage.storage.store import ObjectStat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _READ_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+_MOST_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
 _MAKE_FOLDER_ATTEMPTS: Final = 100
 
 
@@ -71,6 +72,19 @@ class FileStore:
         try:
             wanted = min(buffer.nbytes, max(0, size_bytes - start))
             return _read_fully(descriptor, buffer.cast("B")[:wanted], start, path)
+        finally:
+            os.close(descriptor)
+
+    def scatter(self, key: str, buffers: Sequence[memoryview], *, start: int = 0) -> int:
+        """Fill `buffers` from byte `start` on by one system call; see `Store.scatter`."""
+        _check_range(start, None)
+        path = self._path(key)
+        try:
+            descriptor = os.open(path, _READ_FLAGS)
+        except OSError as error:
+            raise _read_fault(error, "open the object", path) from error
+        try:
+            return _read_scattered(descriptor, buffers, start, path)
         finally:
             os.close(descriptor)
 
@@ -281,6 +295,31 @@ def _read_fully(descriptor: int, view: memoryview, start: int, path: str) -> int
             )
         done += count
     return done
+
+
+def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, path: str) -> int:
+    """Fill `buffers` from `start` on; stop at the file's end."""
+    total = 0
+    while buffers:
+        try:
+            count = os.preadv(descriptor, buffers[:_MOST_BUFFERS], start + total)
+        except OSError as error:
+            _check_regular(os.fstat(descriptor), path)
+            raise file_fault(error, f"read at byte {start + total}", path) from error
+        total += count
+        # The kernel may give less than was asked for (2 GiB are its most); zero bytes are the end.
+        buffers = _unfilled(buffers, count) if count else ()
+    return total
+
+
+def _unfilled(buffers: Sequence[memoryview], count: int) -> Sequence[memoryview]:
+    """Return what `count` bytes leave of `buffers`."""
+    for place, buffer in enumerate(buffers):
+        if count < buffer.nbytes:
+            rest = buffer.cast("B")[count:] if count else buffer
+            return [rest, *buffers[place + 1 :]]
+        count -= buffer.nbytes
+    return ()
 
 
 def _create(temporary: str, path: str) -> int:

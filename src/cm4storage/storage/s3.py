@@ -15,7 +15,7 @@ from cm4storage.storage.s3_service import RETRY_LIMIT_S
 from cm4storage.storage.store import MissingObject, ObjectStat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cm4storage.storage.s3_service import S3Service
 
@@ -90,6 +90,17 @@ class S3Store:
     def read_into(self, key: str, buffer: memoryview, *, start: int = 0) -> int:
         """Fill `buffer` from byte `start` on, chunk by chunk; see `Store.read_into`."""
         return interruptible.call(lambda: self._fetch_into(key, buffer.cast("B"), start))
+
+    def scatter(self, key: str, buffers: Sequence[memoryview], *, start: int = 0) -> int:
+        """Fill `buffers` from byte `start` on from one answer; see `Store.scatter`."""
+        wanted = sum(buffer.nbytes for buffer in buffers)
+        done = 0
+        with self.read(key, start=start, length=wanted) as view:
+            for buffer in buffers:
+                part = view[done : done + buffer.nbytes]
+                buffer.cast("B")[: len(part)] = part
+                done += len(part)
+        return done
 
     def write(self, key: str, chunks: Iterable[memoryview]) -> int:
         """Write in one request, or in parts that become visible together; see `Store.write`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from cm4storage.core.errors import StorageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 
@@ -60,6 +60,12 @@ class Store(Protocol):
 
     def read_into(self, key: str, buffer: memoryview, *, start: int = 0) -> int:
         """Fill `buffer` from byte `start` on; return how many bytes there were."""
+
+    def scatter(self, key: str, buffers: Sequence[memoryview], *, start: int = 0) -> int:
+        """Fill `buffers` one after the other from byte `start` on; return how many bytes came.
+
+        Fewer than there is room for: the object ends there.
+        """
 
     def write(self, key: str, chunks: Iterable[memoryview]) -> int:
         """Write an object from `chunks`; return its size in bytes.

@@ -9,6 +9,7 @@ import typing
 from typing import Any
 
 from cm4storage.workload.distributions import Distribution
+from cm4storage.workload.sections import ParquetColumn
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -29,6 +30,8 @@ def coerce(annotation: Any, value: object) -> Any:
         return _coerce_optional(annotation, value)
     if origin is typing.Literal:
         return _coerce_choice(typing.get_args(annotation), value)
+    if origin is tuple:
+        return _coerce_list(typing.get_args(annotation)[0], value)
     return _COERCIONS[annotation](value)
 
 
@@ -37,6 +40,19 @@ def _coerce_optional(annotation: Any, value: object) -> Any:
         return None
     (inner,) = (part for part in typing.get_args(annotation) if part is not type(None))
     return coerce(inner, value)
+
+
+def _coerce_list(item: Any, value: object) -> tuple[Any, ...]:
+    if isinstance(value, (str, dict)) or not isinstance(value, (list, tuple)):
+        raise ValueError("expected a list")  # noqa: TRY004 - a value of the user
+    return tuple(coerce(item, each) for each in value)
+
+
+def _column(value: object) -> ParquetColumn:
+    hints = typing.get_type_hints(ParquetColumn)
+    if not isinstance(value, dict) or "name" not in value or set(value) - set(hints):
+        raise ValueError(f"expected columns such as {{name: c, dtype: float32}}: {value!r}")
+    return ParquetColumn(**{name: coerce(hints[name], v) for name, v in value.items()})
 
 
 def _coerce_choice(choices: tuple[str, ...], value: object) -> str:
@@ -92,4 +108,5 @@ _COERCIONS: dict[Any, Any] = {
     bool: _truth,
     str: _text,
     Distribution: _distribution,
+    ParquetColumn: _column,
 }

@@ -17,6 +17,7 @@ from cm4storage.workload.sections import (
     MetricSection,
     ModelSection,
     OutputSection,
+    ParquetColumn,
     ReaderSection,
     StorageSection,
     TrainSection,
@@ -64,11 +65,12 @@ class Workload:
 
     def settings(self) -> dict[str, Any]:
         """Return all values by canonical path, as plain JSON values."""
-        plain = {"framework": self.framework}
-        for name in SECTIONS:
-            for item in dataclasses.fields(getattr(self, name)):
-                plain[f"{name}.{item.name}"] = _plain(getattr(getattr(self, name), item.name))
-        return plain
+        values: dict[str, Any] = {"framework": self.framework}
+        for path, key in keys().items():
+            if key.field:
+                section = path.partition(".")[0]
+                values[path] = plain(getattr(getattr(self, section), key.field))
+        return values
 
     @property
     def name(self) -> str:
@@ -106,12 +108,17 @@ class Workload:
 
 
 def _of_section(settings: dict[str, Any], section: str) -> dict[str, Any]:
-    prefix = f"{section}."
-    return {k[len(prefix) :]: v for k, v in settings.items() if k.startswith(prefix)}
+    prefix, known = f"{section}.", keys()
+    return {known[path].field: v for path, v in settings.items() if path.startswith(prefix)}
 
 
-def _plain(value: Any) -> Any:
-    return value.to_plain() if isinstance(value, Distribution) else value
+def plain(value: Any) -> Any:
+    """Return a setting's value as JSON knows it."""
+    if isinstance(value, Distribution):
+        return value.to_plain()
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    return dataclasses.asdict(value) if isinstance(value, ParquetColumn) else value
 
 
 def default_settings() -> dict[str, Any]:

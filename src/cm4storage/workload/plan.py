@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SIZE_SEED = 10
 """DLIO draws all sample sizes from this seed, on every rank (``data_generator.py``)."""
 
+_CSV_SUFFIXES = {"gzip": ".gz", "bz2": ".bz2", "zip": ".zip", "xz": ".xz"}
 _DRAWS_AT_ONCE = 65536
 _EXACT_FILES = 10**6
 
@@ -46,7 +47,7 @@ class PlannedFile:
     key : str
         Name below the data set's root, such as ``train/img_000_of_168.npz``.
     record_shape : tuple of int
-        Rows and columns of one sample of uint8; one sample has rows * columns bytes.
+        Dimensions of one sample: ``record_dims``, or rows and columns.
     samples : int
         Number of samples in the file.
     """
@@ -54,13 +55,8 @@ class PlannedFile:
     split: Split
     index: int
     key: str
-    record_shape: tuple[int, int]
+    record_shape: tuple[int, ...]
     samples: int
-
-    @property
-    def record_bytes(self) -> int:
-        """The size of one sample in bytes."""
-        return self.record_shape[0] * self.record_shape[1]
 
 
 @dataclass(frozen=True)
@@ -89,12 +85,21 @@ class Plan:
         count = self.count(split)
         name = (
             f"{self.dataset.file_prefix}_{index:0{len(str(count))}d}_of_{count}"
-            f".{self.dataset.format}"
+            f".{self.dataset.format}{self._suffix}"
         )
         folders = self._subfolders(split)
         if folders > 1:
             name = f"{index % folders:0{len(str(folders))}d}/{name}"
         return f"{split.value}/{name}"
+
+    @property
+    def _suffix(self) -> str:
+        """What DLIO appends for compressed csv (``csv_generator.py``)."""
+        return _CSV_SUFFIXES.get(self.dataset.compression, "") if self._is_csv else ""
+
+    @property
+    def _is_csv(self) -> bool:
+        return self.dataset.format == "csv"
 
     def _subfolders(self, split: Split) -> int:
         train = split is Split.TRAIN
@@ -122,8 +127,8 @@ class Plan:
         for folder in range(folders):
             yield from range(folder, self.count(split), folders)
 
-    def shapes(self) -> Callable[[int], tuple[int, int]]:
-        """Return the function from a file's number to rows and columns of its samples.
+    def shapes(self) -> Callable[[int], tuple[int, ...]]:
+        """Return the function from a file's number to the dimensions of its samples.
 
         Numbers count all files, training files first. With a deviation, the sizes of all files
         are held, eight bytes a file: they are drawn one after the other.
@@ -132,9 +137,10 @@ class Plan:
         int(sqrt(record_length)) with deviation stdev / 2 / sqrt(record_length), drawn for all
         files at once, two each, from seed 10; 1 at least.
         """
-        side = self._side
-        if self.dataset.record_length_bytes_stdev == 0:
-            return lambda _number: (side, side)
+        side, dims = self._side, self.dataset.record_dims
+        if dims or self.dataset.record_length_bytes_stdev == 0:
+            fixed = dims or (side, side)
+            return lambda _number: fixed
         import numpy as np
 
         drawn = np.concatenate(list(self._draw(self._files)))
@@ -169,11 +175,17 @@ class Plan:
 
         Exact for up to a million files; beyond, the first million stand for all.
         """
+        return round(self._mean_items() * self._files * self.dataset.num_samples_per_file) * (
+            self.dataset.item_bytes
+        )
+
+    def _mean_items(self) -> float:
+        """Return the mean number of elements of a sample."""
         files = self._files
+        if self.dataset.record_dims:
+            return float(math.prod(self.dataset.record_dims))
         if self.dataset.record_length_bytes_stdev == 0:
-            mean_bytes = float(self._side**2)
-        else:
-            drawn = min(files, _EXACT_FILES)
-            sizes = (part[:, 0].astype(float) @ part[:, 1] for part in self._draw(drawn))
-            mean_bytes = sum(float(size) for size in sizes) / drawn
-        return round(mean_bytes * files * self.dataset.num_samples_per_file)
+            return float(self._side**2)
+        drawn = min(files, _EXACT_FILES)
+        sizes = (part[:, 0].astype(float) @ part[:, 1] for part in self._draw(drawn))
+        return sum(float(size) for size in sizes) / drawn

@@ -11,7 +11,19 @@ from cm4storage.core.units import format_count
 if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
 
-SUPPORTED_FORMATS = ("npz", "tfrecord")
+SUPPORTED_FORMATS = (
+    "npz",
+    "npy",
+    "hdf5",
+    "tfrecord",
+    "csv",
+    "jpeg",
+    "png",
+    "indexed_binary",
+    "mmap_indexed_binary",
+    "parquet",
+    "synthetic",
+)
 
 _FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f.][^/\\\x00-\x1f\x7f]*")
 _LONGEST_NAME_BYTES = 180

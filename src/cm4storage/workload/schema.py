@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Key:
-    """One key: its canonical dotted path, type, default and range."""
+    """One key: its canonical dotted path, type, default, range, and the field that holds it."""
 
     path: str
     annotation: Any
@@ -32,6 +32,7 @@ class Key:
     minimum: float | None = None
     maximum: float | None = None
     done: bool = True
+    field: str = ""
 
     def parse(self, value: object) -> Any:
         """Return `value` in this key's type.
@@ -56,10 +57,15 @@ def keys() -> Mapping[str, Key]:
     for section, kind in SECTIONS.items():
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
-            facts = {k: v for k, v in field.metadata.items() if k != "aliases"}
-            path = f"{section}.{field.name}"
-            table[path] = Key(path, hints[field.name], field.default, **facts)
+            facts = {k: v for k, v in field.metadata.items() if k not in ("aliases", "path")}
+            path = f"{section}.{_name(field)}"
+            table[path] = Key(path, hints[field.name], field.default, field=field.name, **facts)
     return table
+
+
+def _name(field: dataclasses.Field[Any]) -> str:
+    """Return the key's name below its section."""
+    return field.metadata.get("path") or field.name
 
 
 @functools.cache
@@ -69,7 +75,7 @@ def _aliases() -> Mapping[str, str]:
         for field in dataclasses.fields(kind):
             for alias in field.metadata.get("aliases", ()):
                 full = alias if "." in alias else f"{section}.{alias}"
-                table[full] = f"{section}.{field.name}"
+                table[full] = f"{section}.{_name(field)}"
     return table
 
 

@@ -9,6 +9,7 @@ Source of keys and defaults: ``ConfigArguments`` and ``LoadConfig`` in dlio_benc
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,20 @@ _MOST_AT_ONCE = 10**6
 _LARGEST_BYTES = 2.0**46
 
 
+_ITEM_BYTES = {"bool": 1, "float16": 2, "float32": 4, "float64": 8} | {
+    f"{kind}{8 * size}": size for kind in ("int", "uint") for size in (1, 2, 4, 8)
+}
+ELEMENT_TYPES = tuple(sorted(_ITEM_BYTES))
+"""What ``record_element_type`` and ``transformed_record_element_type`` may name."""
+
+IMAGE_FORMATS = ("jpeg", "png")
+
+
+def item_bytes(element_type: str) -> int:
+    """Return the size of one element of a numpy type of `ELEMENT_TYPES`."""
+    return _ITEM_BYTES[element_type]
+
+
 def setting(
     default: Any,
     *,
@@ -28,6 +43,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     done: bool = True,
+    path: str = "",
 ) -> Any:
     """Declare one key of a section.
 
@@ -41,10 +57,18 @@ def setting(
         The allowed range, both ends included.
     done : bool
         False where a value other than the default is accepted but has no effect yet.
+    path : str
+        The key's name below its section where it is not the field's, such as ``hdf5.chunk_dims``.
     """
     return dataclasses.field(
         default=default,
-        metadata={"aliases": aliases, "minimum": minimum, "maximum": maximum, "done": done},
+        metadata={
+            "aliases": aliases,
+            "minimum": minimum,
+            "maximum": maximum,
+            "done": done,
+            "path": path,
+        },
     )
 
 
@@ -77,6 +101,27 @@ class StorageSection:
 
 
 @dataclass(frozen=True)
+class ParquetColumn:
+    """One column of ``dataset.parquet.columns``.
+
+    Attributes
+    ----------
+    name : str
+    dtype : str
+        A numpy name, or ``string``, ``binary`` or ``list``.
+    size : int
+        Elements in each row; more than one make a list of fixed size.
+    read : bool
+        Whether the loader reads it.
+    """
+
+    name: str
+    dtype: str = "float32"
+    size: int = 1
+    read: bool = True
+
+
+@dataclass(frozen=True)
 class DatasetSection:
     """``dataset``: number, size and format of the files."""
 
@@ -97,9 +142,36 @@ class DatasetSection:
     num_subfolders_eval: int = setting(0, minimum=0)
     data_folder: str = "./data/"
     file_prefix: str = "img"
-    compression: str = setting("none", done=False)
-    compression_level: int = setting(4, done=False)
+    record_dims: tuple[int, ...] = ()
+    record_element_type: str = "uint8"
+    compression: Literal["none", "gzip", "lzf", "bz2", "zip", "xz"] = "none"
+    compression_level: int = setting(4, minimum=0, maximum=9)
     keep_files: bool = setting(True, done=False)
+    generation_buffer_size: int = setting(2**31, minimum=1)
+    hdf5_chunk_dims: tuple[int, ...] = setting((), path="hdf5.chunk_dims")
+    hdf5_num_dset_per_record: int = setting(1, minimum=1, path="hdf5.num_dset_per_record")
+    hdf5_max_shape: tuple[int, ...] = setting((), path="hdf5.max_shape")
+    parquet_columns: tuple[ParquetColumn, ...] = setting((), path="parquet.columns")
+    parquet_row_group_size: int = setting(1024, minimum=1, path="parquet.row_group_size")
+    parquet_partition_by: str | None = setting(None, path="parquet.partition_by")
+    parquet_generation_batch_size: int = setting(0, minimum=0, path="parquet.generation_batch_size")
+
+    @property
+    def element_type(self) -> str:
+        """The numpy type of a sample's elements; images are of uint8 whatever the YAML says."""
+        return "uint8" if self.format in IMAGE_FORMATS else self.record_element_type
+
+    @property
+    def item_bytes(self) -> int:
+        """The size of one element of a sample."""
+        return item_bytes(self.element_type)
+
+    @property
+    def sample_bytes(self) -> float:
+        """The nominal size of one sample: ``record_dims`` go before ``record_length_bytes``."""
+        if self.record_dims:
+            return math.prod(self.record_dims) * self.item_bytes
+        return self.record_length_bytes
 
 
 @dataclass(frozen=True)
@@ -121,6 +193,12 @@ class ReaderSection:
     odirect: bool = setting(False, done=False)
     multiprocessing_context: str = setting("fork", done=False)
     pin_memory: bool = setting(True, done=False)
+    preprocess_time_stdev: float = setting(0.0, minimum=0)
+    transformed_record_dims: tuple[int, ...] = ()
+    transformed_record_element_type: str = "uint8"
+    reader_classname: str | None = None
+    data_loader_classname: str | None = None
+    data_loader_sampler: str | None = None
 
 
 @dataclass(frozen=True)
@@ -199,16 +277,6 @@ IGNORED_BY_DLIO = frozenset(
 
 REFUSED_KEYS = frozenset(
     {
-        "dataset.record_dims",
-        "dataset.record_element_type",
-        "dataset.record_element_bytes",
-        "dataset.hdf5",
-        "dataset.parquet",
-        "reader.transformed_record_dims",
-        "reader.transformed_record_element_type",
-        "reader.reader_classname",
-        "reader.data_loader_classname",
-        "reader.data_loader_sampler",
         "checkpoint.checkpoint_mechanism_classname",
     }
 )
@@ -236,7 +304,7 @@ KEYS_WITHOUT_EFFECT = frozenset(
         "output.log_file",
         "dataset.enable_chunking",
         "dataset.chunk_size",
-        "dataset.generation_buffer_size",
+        "dataset.record_element_bytes",
         "reader.file_access",
         "reader.dont_use_mmap",
     }

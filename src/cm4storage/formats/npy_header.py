@@ -27,6 +27,7 @@ _ITEM_SIZES: Final = {
     "f": {2, 4, 8},
     "c": {8, 16},
 }
+_KINDS: Final = {"bool": "b", "int": "i", "uint": "u", "float": "f"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class NpyHeader:
     def data_bytes(self) -> int:
         """The size of the array's bytes."""
         return math.prod(self.shape) * self.item_bytes
+
+
+def type_code(element_type: str) -> str:
+    """Return the array-protocol type string of a numpy type, such as ``<f4`` for float32."""
+    kind = element_type.rstrip("0123456789")
+    size = int(element_type[len(kind) :] or 8) // 8
+    return f"{'|' if size == 1 else '<'}{_KINDS[kind]}{size}"
 
 
 def encode_header(dtype: str, shape: tuple[int, ...]) -> bytes:
