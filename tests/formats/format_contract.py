@@ -104,13 +104,17 @@ def has_one_sample(shape):
     return shape.samples == 1
 
 
+def never(_shape):
+    """Tell that no file is read directly."""
+    return False
+
+
 FORMATS = [
     Case("npz", is_direct=has_one_sample),
-    Case(
-        "npz",
-        {"compression": "zip"},
-        is_direct=lambda _shape: False,
-    ),
+    Case("npz", {"compression": "zip"}, is_direct=never),
+    Case("hdf5", has_checksums=False),
+    Case("hdf5", {"compression": "gzip", "compression_level": 1}, is_direct=never),
+    Case("hdf5", {"compression": "lzf"}, has_checksums=False, is_direct=never),
     Case("npy", has_checksums=False, is_direct=has_one_sample),
     Case("tfrecord", has_ends=True, largest_part_bytes=None),
 ]
