@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cm4storage.dataset.opening import OpenDataset, open_dataset
+from cm4storage.loader.limits import Conduct
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.ranks.communicator import SingleProcess
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cm4storage.core.progress import Progress
+    from cm4storage.loader.file_reader import ReadCounters
     from cm4storage.loader.limits import Limits
+    from cm4storage.results.histogram import Histogram
     from cm4storage.storage.location import StoreLocation
     from cm4storage.workload.resolve import Resolved
 
@@ -35,6 +38,7 @@ class Job:
     results_dir : Path
         Where results go, absolute.
     limits : Limits
+    conduct : Conduct
     command : str
         How the run was started, without secrets; recorded.
     """
@@ -44,6 +48,7 @@ class Job:
     results_dir: Path
     limits: Limits
     command: str
+    conduct: Conduct = field(default_factory=Conduct)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,8 @@ def run_benchmark(job: Job, progress: Progress) -> Finished:
     with unfinished_folder(parent) as unfinished:
         start = datetime.now().astimezone()
         with open_dataset(workload, job.data_root) as dataset:
-            trainer = Trainer(workload, dataset.store, SingleProcess(), progress)
+            ranks = SingleProcess()
+            trainer = Trainer(workload, dataset.store, ranks, progress, job.conduct)
             outcome = trainer.run(job.limits)
         record = _record(job, dataset, outcome, start)
         record.save(unfinished)
@@ -96,5 +102,14 @@ def _record(job: Job, dataset: OpenDataset, outcome: Outcome, start: datetime) -
         environment={"host": host, "command": job.command},
         limits=asdict(job.limits),
         epochs=outcome.epochs,
-        stages={"io": outcome.counters.io, "decode": outcome.counters.decode},
+        stages=_stages(outcome.counters),
+        evaluations=outcome.evaluations,
+        conduct=asdict(job.conduct),
+        faults=outcome.counters.faults,
     )
+
+
+def _stages(counters: ReadCounters) -> dict[str, Histogram]:
+    """Return the histograms of the stages that happened."""
+    stages = {"io": counters.io, "decode": counters.decode, "preprocess": counters.preprocess}
+    return {name: stage for name, stage in stages.items() if stage.count}
