@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault
-from cm4storage.formats.format import DirectFormat, format_of
+from cm4storage.formats.format import DirectFormat
 from cm4storage.results.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from cm4storage.formats.format import FileShape, Format
+    from cm4storage.formats.format import FileShape
     from cm4storage.loader.data_files import DataFiles
+    from cm4storage.loader.plugins import Reader
     from cm4storage.storage.store import Store
-    from cm4storage.workload.sections import DatasetSection
 
 _FAULTS_KEPT = 20
 
@@ -90,7 +90,10 @@ class StoredFile:
         """Fill buffers one after the other."""
         begin = time.perf_counter()
         count = self._store.scatter(self._key, buffers, start=start)
-        self._note(begin, count)
+        elapsed_s = time.perf_counter() - begin
+        self.io_s += elapsed_s
+        self._counters.io.add(elapsed_s)
+        self._counters.bytes_read += count
         return count
 
     def sibling(self, suffix: str) -> StoredFile:
@@ -108,24 +111,20 @@ class FileReader:
     """Reads and decodes files of the data set for one thread, and times both stages."""
 
     def __init__(
-        self, dataset: DatasetSection, files: DataFiles, store: Store, counters: ReadCounters
+        self, decoder: Reader, files: DataFiles, store: Store, counters: ReadCounters
     ) -> None:
         self._files = files
         self._store = store
         self._counters = counters
-        self._format: Format = format_of(dataset)
-        self._direct = self._format if isinstance(self._format, DirectFormat) else None
+        self._decoder = decoder
+        self._direct = decoder if isinstance(decoder, DirectFormat) else None
 
     @property
     def is_direct(self) -> bool:
         """Whether `read_into` may work."""
         return self._direct is not None
 
-    def record_bytes(self, index: int) -> int:
-        """Return the size of each sample of a file."""
-        return self._files.shape(index).record_bytes
-
-    def read_into(self, index: int, rows: Sequence[memoryview | None]) -> bool:
+    def read_into(self, index: int, shape: FileShape, rows: Sequence[memoryview | None]) -> bool:
         """Read the samples of one file straight into `rows`; see `DirectFormat.decode_into`.
 
         Raises
@@ -137,10 +136,10 @@ class FileReader:
         counters, samples = self._counters, len(rows)
         file = StoredFile(self._store, self._files.key(index), counters)
         begin = time.perf_counter()
-        if not self._direct.decode_into(file, self._files.shape(index), rows):
+        if not self._direct.decode_into(file, shape, rows):
             return False
         decode_s = time.perf_counter() - begin - file.io_s
-        counters.decode.add_many(max(0.0, decode_s) / samples, samples)
+        counters.decode.add_many(decode_s / samples, samples)
         counters.samples += samples
         return True
 
@@ -156,7 +155,7 @@ class FileReader:
         shape = self._files.shape(index)
         counters, count = self._counters, 0
         begin = time.perf_counter()
-        for sample in self._format.decode(file):
+        for sample in self._decoder.decode(file):
             counters.decode.add(max(0.0, time.perf_counter() - begin - file.io_s))
             file.io_s, count = 0.0, count + 1
             _check_sample(file, shape, count, len(sample))

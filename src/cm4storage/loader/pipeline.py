@@ -18,12 +18,18 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.formats.format import format_of
 from cm4storage.loader.file_reader import FileReader, ReadCounters
+from cm4storage.loader.plugins import reader_of
 from cm4storage.loader.slots import StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    import numpy.typing as npt
+
+    from cm4storage.formats.format import FileShape
     from cm4storage.loader.data_files import DataFiles
     from cm4storage.loader.limits import OnError
     from cm4storage.loader.order import EpochOrder, FileRead
@@ -95,6 +101,14 @@ class EpochReaders:
         if kind is None:
             self._slots.raise_error()
 
+    def take(self, step: int) -> npt.NDArray[np.generic]:
+        """Return the batch of a step; wait until it is full."""
+        return self._slots.take(step)
+
+    def release(self, step: int) -> None:
+        """Give the batch of a step back."""
+        self._slots.release(step)
+
     def counters(self) -> ReadCounters:
         """Return what all threads have done; call it after the epoch."""
         total = ReadCounters()
@@ -136,8 +150,12 @@ class Worker:
         self._wanted = wanted
         self._skips = reading.on_error == "skip"
         self._counters = counters
-        self._reader = FileReader(reading.workload.dataset, reading.files, reading.store, counters)
+        make_reader = reader_of(reading.workload) or format_of
+        decoder = make_reader(reading.workload.dataset)
+        self._reader = FileReader(decoder, reading.files, reading.store, counters)
         self._preprocessing = reading.preprocessing.of_thread(*stream)
+        self._files = reading.files
+        self._is_plain = self._preprocessing is None and not self._skips
         self._batch, self._count = 0, 0
 
     def do(self, task: Iterable[FileRead]) -> None:
@@ -165,25 +183,39 @@ class Worker:
     def _read_direct(self, read: FileRead, done: list[int]) -> bool:
         """Read a file straight into the rows of its samples, if all of them can have a slot."""
         slots = self._slots
+        first_batch = read.first // slots.batch_size
         last_batch = min(read.last, self._wanted - 1) // slots.batch_size
-        if last_batch - read.first // slots.batch_size >= slots.count:
+        if last_batch - first_batch >= slots.count:
             return False
         self._await(last_batch)
-        size_bytes = self._reader.record_bytes(read.file_index)
-        places = list(read.places)
-        rows: list[memoryview | None]
-        if size_bytes >= slots.sample_bytes:
-            rows = [slots.row(at) if at < self._wanted else None for at in places]
-        else:
-            rows = [slots.row(at)[:size_bytes] if at < self._wanted else None for at in places]
-        rows += [None] * (read.last + 1 - read.first - len(places))
-        if not self._reader.read_into(read.file_index, rows):
+        shape = self._files.shape(read.file_index)
+        places = (read.first,) if read.last == read.first else tuple(read.places)
+        rows = self._rows(places, shape)
+        if not self._reader.read_into(read.file_index, shape, rows):
             return False
+        if shape.record_bytes < slots.sample_bytes:
+            self._pad(places, shape.record_bytes)
+        if self._is_plain and first_batch == last_batch:
+            self._count_in(first_batch, len(rows) - rows.count(None))
+        else:
+            for place in places:
+                if place < self._wanted:
+                    self._finish(place, done)
+        return True
+
+    def _rows(self, places: tuple[int, ...], shape: FileShape) -> list[memoryview | None]:
+        """Return the rows of a file's samples; None for those that are not wanted."""
+        slots, wanted, size_bytes = self._slots, self._wanted, shape.record_bytes
+        rows: list[memoryview | None]
+        rows = [slots.row(place) if place < wanted else None for place in places]
+        if size_bytes < slots.sample_bytes:
+            rows = [row and row[:size_bytes] for row in rows]
+        return rows + [None] * (shape.samples - len(places))
+
+    def _pad(self, places: tuple[int, ...], start: int) -> None:
         for place in places:
             if place < self._wanted:
-                slots.clear(place, size_bytes)
-                self._finish(place, done)
-        return True
+                self._slots.clear(place, start)
 
     def _read_by_copy(self, read: FileRead, done: list[int]) -> None:
         count = 0
@@ -194,7 +226,7 @@ class Worker:
                     self._await(place // self._slots.batch_size)
                     self._slots.put(place, sample)
                     self._finish(place, done)
-            if count == read.last + 1 - read.first:
+            if count == self._files.samples_per_file:
                 next(samples, None)  # says so if the file holds more
 
     def _await(self, batch: int) -> None:
@@ -208,11 +240,13 @@ class Worker:
             self._counters.preprocess.add(self._preprocessing.run())
         if self._skips:
             done.append(place)
-        batch = place // self._slots.batch_size
+        self._count_in(place // self._slots.batch_size, 1)
+
+    def _count_in(self, batch: int, samples: int) -> None:
         if batch != self._batch:
             self._flush()
             self._batch = batch
-        self._count += 1
+        self._count += samples
         if self._count == self._slots.batch_size:
             self._flush()
 

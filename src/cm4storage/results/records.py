@@ -34,6 +34,8 @@ class EpochRecord:
         For each step: seconds waited for the batch, and seconds of emulated computation.
     barrier_s : list of float or None
         For each step: seconds waited for the other ranks; None with one rank.
+    h2d_s : list of float or None
+        For each step: seconds in which a compute step of the user's moved the batch to its device.
     bytes_read, samples : int
         What came from storage, and how many samples were handed over.
     skipped_files : int
@@ -51,6 +53,7 @@ class EpochRecord:
     barrier_s: list[float] | None
     bytes_read: int
     samples: int
+    h2d_s: list[float] | None = None
     skipped_files: int = 0
     resident_before: float | None = None
     resident_after: float | None = None

@@ -199,6 +199,8 @@ class ReaderSection:
     reader_classname: str | None = None
     data_loader_classname: str | None = None
     data_loader_sampler: str | None = None
+    sampler_classname: str | None = None
+    order: Literal["workload", "dlio"] = "workload"
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ class TrainSection:
     computation_time_stdev: float = setting(0.0, minimum=0)
     seed: int = setting(123, minimum=0)
     seed_change_epoch: bool = True
+    compute_classname: str | None = None
 
 
 @dataclass(frozen=True)
