@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cm4storage.core.waiting import pause
+from cm4storage.formats.format import format_of
 from cm4storage.loader import dlio_order
 from cm4storage.loader.caching import CachedFiles
 from cm4storage.loader.counting_store import CountingStore
@@ -18,7 +19,6 @@ from cm4storage.loader.data_files import DataFiles
 from cm4storage.loader.file_reader import ReadCounters
 from cm4storage.loader.order import RunOrder
 from cm4storage.loader.pipeline import EpochReaders, Reading
-from cm4storage.loader.plugins import compute_step_of, loader_of, sampler_of
 from cm4storage.loader.preprocessing import Preprocessing
 from cm4storage.loader.sampled_order import SampledOrder
 from cm4storage.loader.slots import make_slots
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cm4storage.core.progress import Progress
     from cm4storage.loader.limits import Conduct
     from cm4storage.loader.order import EpochOrder
+    from cm4storage.loader.plugins import Plugins
     from cm4storage.ranks.communicator import Communicator
     from cm4storage.storage.store import Store
     from cm4storage.workload.distributions import Distribution
@@ -76,17 +77,18 @@ class Phase:
         ranks: Communicator,
         split: Split,
         conduct: Conduct,
+        plugins: Plugins,
     ) -> None:
         self._workload = workload
         self._ranks = ranks
         self._split = split
         self._conduct = conduct
         self._shuffled = RunOrder(workload, split=split)
-        self._sampler = sampler_of(workload) if split is Split.TRAIN else None
+        self._sampler = plugins.sampler(workload) if plugins.sampler else None
         self._files = DataFiles(workload, split)
         self._cache = CachedFiles.of(store, self._files)
-        self._batches = self._batches_of(store)
-        self._compute = (compute_step_of(workload) if split is Split.TRAIN else None) or _emulate
+        self._batches = self._batches_of(store, plugins)
+        self._compute = plugins.compute_step(workload) if plugins.compute_step else _emulate
         self._transfer = getattr(self._compute, "transfer", None)
         self.counters = ReadCounters()
 
@@ -103,11 +105,11 @@ class Phase:
         per_file = self._files.samples_per_file
         return SampledOrder(ids, self._files.count, per_file, self._batch_size, name)
 
-    def _batches_of(self, store: Store) -> Callable[[int, int], Batches]:
+    def _batches_of(self, store: Store, plugins: Plugins) -> Callable[[int, int], Batches]:
         """Return what makes the batches of an epoch from its number and steps."""
-        counting = CountingStore(store)
-        loader = loader_of(self._workload, counting, self._files)
-        if loader is not None:
+        if plugins.loader is not None:
+            counting = CountingStore(store)
+            loader = plugins.loader(self._workload, counting, self._files)
             return lambda number, steps: CustomBatches(loader, counting, number, steps)
         reading = Reading(
             self._workload,
@@ -116,6 +118,7 @@ class Phase:
             make_slots(self._workload, self._split),
             Preprocessing(self._workload),
             self._conduct.on_error,
+            plugins.reader or format_of,
         )
         return lambda number, steps: EpochReaders(reading, self.order(number), steps, number)
 
