@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cm4storage.core.errors import StorageFault
 from cm4storage.core.waiting import pause
 from cm4storage.formats.format import format_of
 from cm4storage.loader import dlio_order
@@ -139,6 +140,7 @@ class Phase:
             times = self._steps(durations_s, batches, progress)
             end, duration_s = _now(), time.perf_counter() - begin
         counters = batches.counters()
+        _require_some(counters)
         self.counters.merge(counters)
         return EpochRecord(
             number=number,
@@ -196,6 +198,17 @@ class Phase:
     def _batch_size(self) -> int:
         reader = self._workload.reader
         return reader.batch_size if self._split is Split.TRAIN else reader.batch_size_eval
+
+
+def _require_some(counters: ReadCounters) -> None:
+    """Fail where every file was skipped: then it is the storage that fails, and no file."""
+    if counters.skipped_files and not counters.samples:
+        raise StorageFault(
+            "no file of the epoch could be read",
+            where=f"{counters.skipped_files} files were skipped; the first because of:\n"
+            f"{counters.faults[0]}",
+            advice="check the storage, or leave --on_error=skip out to stop at the first",
+        )
 
 
 def _emulate(batch: object, duration_s: float) -> None:
