@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cm4storage.dataset.opening import OpenDataset, open_dataset
+from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.ranks.communicator import SingleProcess
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cm4storage.core.progress import Progress
+    from cm4storage.dataset.opening import Opener, ReadableDataset
     from cm4storage.loader.limits import Limits
     from cm4storage.storage.location import StoreLocation
     from cm4storage.workload.resolve import Resolved
@@ -37,6 +38,8 @@ class Job:
     limits : Limits
     command : str
         How the run was started, without secrets; recorded.
+    open_data : callable
+        Opens the data set; `open_dataset`, or `open_foreign` for one that others made.
     """
 
     resolved: Resolved
@@ -44,6 +47,7 @@ class Job:
     results_dir: Path
     limits: Limits
     command: str
+    open_data: Opener = open_dataset
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def run_benchmark(job: Job, progress: Progress) -> Finished:
     parent = job.results_dir / "training" / workload.model.name / "run"
     with unfinished_folder(parent) as unfinished:
         start = datetime.now().astimezone()
-        with open_dataset(workload, job.data_root) as dataset:
+        with job.open_data(workload, job.data_root) as dataset:
             trainer = Trainer(workload, dataset.store, SingleProcess(), progress)
             outcome = trainer.run(job.limits)
         record = _record(job, dataset, outcome, start)
@@ -76,7 +80,7 @@ def run_benchmark(job: Job, progress: Progress) -> Finished:
         return Finished(record, publish(unfinished, start))
 
 
-def _record(job: Job, dataset: OpenDataset, outcome: Outcome, start: datetime) -> RunRecord:
+def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetime) -> RunRecord:
     end = datetime.now().astimezone()
     host = environment.describe()
     return RunRecord(
@@ -87,7 +91,7 @@ def _record(job: Job, dataset: OpenDataset, outcome: Outcome, start: datetime) -
             "uri": dataset.store.uri,
             "backend": job.data_root.scheme,
             "server": "embedded" if job.data_root.server_dir else "",
-            "manifest": dataset.manifest.to_json(),
+            "manifest": dataset.describe(),
         },
         order={
             "digest": outcome.order_digest,
