@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -59,9 +60,7 @@ class PeerRun:
         """Return the seconds of each epoch's steps, from its own time stamps."""
         stats = self.document("per_epoch_stats.json")
         blocks = (stats[epoch]["block1"] for epoch in sorted(stats, key=int))
-        return [
-            (_time(block["end"]) - _time(block["start"])).total_seconds() for block in blocks
-        ]
+        return [(_time(block["end"]) - _time(block["start"])).total_seconds() for block in blocks]
 
 
 def _time(text: str) -> datetime:
@@ -128,3 +127,23 @@ class Peer:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             timeout=TIMEOUT_S,
         )  # fmt: skip
+
+
+def without_debug_line(python: Path, folder: Path) -> Path:
+    """Copy the package into `folder` without the message that lists all files for each sample.
+
+    Raises
+    ------
+    RuntimeError
+        If the installed package has no such line.
+    """
+    code = "import dlio_benchmark; print(dlio_benchmark.__path__[0])"
+    found = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
+    shutil.copytree(found.stdout.strip(), folder / "dlio_benchmark")
+    reader = folder / "dlio_benchmark" / "reader" / "reader_handler.py"
+    lines = reader.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if "debug" not in line or "global_index_map" not in line]
+    if len(kept) != len(lines) - 1:
+        raise RuntimeError(f"expected one message of all files in {reader}")
+    reader.write_text("".join(kept), encoding="utf-8")
+    return folder

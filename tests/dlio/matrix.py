@@ -34,7 +34,10 @@ _TENSORFLOW = """
 import hashlib, json, sys
 import tensorflow as tf
 
-features = {"image": tf.io.FixedLenFeature([], tf.string), "size": tf.io.FixedLenFeature([], tf.int64)}
+features = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "size": tf.io.FixedLenFeature([], tf.int64),
+}
 
 def digests(path):
     for record in tf.data.TFRecordDataset(path):
