@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cm4storage.dataset.opening import open_dataset
+from cm4storage.loader.limits import Conduct
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.ranks.communicator import SingleProcess
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.opening import Opener, ReadableDataset
+    from cm4storage.loader.file_reader import ReadCounters
     from cm4storage.loader.limits import Limits
+    from cm4storage.results.histogram import Histogram
     from cm4storage.storage.location import StoreLocation
     from cm4storage.workload.resolve import Resolved
 
@@ -36,6 +39,7 @@ class Job:
     results_dir : Path
         Where results go, absolute.
     limits : Limits
+    conduct : Conduct
     command : str
         How the run was started, without secrets; recorded.
     open_data : callable
@@ -47,6 +51,7 @@ class Job:
     results_dir: Path
     limits: Limits
     command: str
+    conduct: Conduct = field(default_factory=Conduct)
     open_data: Opener = open_dataset
 
 
@@ -73,7 +78,8 @@ def run_benchmark(job: Job, progress: Progress) -> Finished:
     with unfinished_folder(parent) as unfinished:
         start = datetime.now().astimezone()
         with job.open_data(workload, job.data_root) as dataset:
-            trainer = Trainer(workload, dataset.store, SingleProcess(), progress)
+            ranks = SingleProcess()
+            trainer = Trainer(workload, dataset.store, ranks, progress, job.conduct)
             outcome = trainer.run(job.limits)
         record = _record(job, dataset, outcome, start)
         record.save(unfinished)
@@ -100,5 +106,14 @@ def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetim
         environment={"host": host, "command": job.command},
         limits=asdict(job.limits),
         epochs=outcome.epochs,
-        stages={"io": outcome.counters.io, "decode": outcome.counters.decode},
+        stages=_stages(outcome.counters),
+        evaluations=outcome.evaluations,
+        conduct=asdict(job.conduct),
+        faults=outcome.counters.faults,
     )
+
+
+def _stages(counters: ReadCounters) -> dict[str, Histogram]:
+    """Return the histograms of the stages that happened."""
+    stages = {"io": counters.io, "decode": counters.decode, "preprocess": counters.preprocess}
+    return {name: stage for name, stage in stages.items() if stage.count}

@@ -115,6 +115,10 @@ class FileStore:
         self._sync_folder(folder)
         return size_bytes
 
+    def local_path(self, key: str) -> str:
+        """Return the path of a file."""
+        return self._path(key)
+
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         """Yield the files whose key starts with `prefix`; see `Store.list`."""
         return list_files(self._root, prefix)
