@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from cm4storage.cli import options
 from cm4storage.core.errors import redact_url
 from cm4storage.core.units import format_bytes, format_count, format_seconds
+from cm4storage.dataset.foreign import open_foreign
+from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.benchmark import Job, run_and_save
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.workload import resolve
@@ -27,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results_dir", type=Path, default=Path("results"), metavar="FOLDER",
         help="results go to FOLDER/training/<model>/run/<time>/ (default: results)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--foreign", action="store_true",
+        help="--data_dir is itself a data set, made by DLIO or others: the folder that holds train",
     )  # fmt: skip
     parser.add_argument("--max_epochs", type=_positive, help="stop after this many epochs")
     parser.add_argument("--max_steps", type=_positive, help="at most this many steps an epoch")
@@ -59,6 +65,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         limits=Limits(args.max_epochs, args.max_steps),
         command=redact_url(shlex.join(_own_command())),
         conduct=Conduct(args.on_error, args.cold, args.record_order),
+        open_data=open_foreign if args.foreign else open_dataset,
     )
     finished = run_and_save(job, args.results_dir.absolute(), console.progress())
     record = finished.run.record

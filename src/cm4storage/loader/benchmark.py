@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cm4storage.dataset.opening import OpenDataset, open_dataset
+from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.limits import Conduct
 from cm4storage.loader.plugins import Plugins
 from cm4storage.loader.results_folder import publish, unfinished_folder
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cm4storage.core.progress import Progress
+    from cm4storage.dataset.opening import Opener, ReadableDataset
     from cm4storage.loader.file_reader import ReadCounters
     from cm4storage.loader.limits import Limits
     from cm4storage.loader.order import EpochOrder
@@ -44,6 +45,8 @@ class Job:
     plugins : Plugins
     command : str
         How the run was started, without secrets; recorded.
+    open_data : callable
+        Opens the data set; `open_dataset`, or `open_foreign` for one that others made.
     """
 
     resolved: Resolved
@@ -52,6 +55,7 @@ class Job:
     command: str
     conduct: Conduct = field(default_factory=Conduct)
     plugins: Plugins = field(default_factory=Plugins)
+    open_data: Opener = open_dataset
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def run_benchmark(job: Job, progress: Progress) -> Run:
     """
     workload = job.resolved.workload
     start = datetime.now().astimezone()
-    with open_dataset(workload, job.data_root) as dataset:
+    with job.open_data(workload, job.data_root) as dataset:
         ranks = SingleProcess()
         trainer = Trainer(workload, dataset.store, ranks, progress, job.conduct, job.plugins)
         outcome = trainer.run(job.limits)
@@ -121,7 +125,7 @@ def save_order(run: Run, workload: Workload, folder: Path) -> None:
             stream.writelines(f"{number}\n" for number in ids)
 
 
-def _record(job: Job, dataset: OpenDataset, outcome: Outcome, start: datetime) -> RunRecord:
+def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetime) -> RunRecord:
     end = datetime.now().astimezone()
     host = environment.describe()
     return RunRecord(
@@ -132,7 +136,7 @@ def _record(job: Job, dataset: OpenDataset, outcome: Outcome, start: datetime) -
             "uri": dataset.store.uri,
             "backend": job.data_root.scheme,
             "server": "embedded" if job.data_root.server_dir else "",
-            "manifest": dataset.manifest.to_json(),
+            "manifest": dataset.describe(),
         },
         order={
             "digest": outcome.order_digest,

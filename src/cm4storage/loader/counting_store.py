@@ -72,6 +72,10 @@ class CountingStore:
         """Remove one object."""
         self._store.delete(key)
 
+    def make_folder(self, key: str) -> None:
+        """See `Store.make_folder`."""
+        self._store.make_folder(key)
+
     def free_bytes(self) -> int | None:
         """Return the free space; see `Store.free_bytes`."""
         return self._store.free_bytes()

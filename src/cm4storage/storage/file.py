@@ -148,6 +148,10 @@ class FileStore:
             raise file_fault(error, "delete the object", path) from error
         self._remove_empty_folders(os.path.dirname(path))
 
+    def make_folder(self, key: str) -> None:
+        """See `Store.make_folder`."""
+        _make_folder(self._path(key))
+
     def free_bytes(self) -> int:
         """Return what this user may still write on the root's file system."""
         path = self._root
