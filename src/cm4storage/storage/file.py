@@ -115,6 +115,10 @@ class FileStore:
         self._sync_folder(folder)
         return size_bytes
 
+    def local_path(self, key: str) -> str:
+        """Return the path of a file."""
+        return self._path(key)
+
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         """Yield the files whose key starts with `prefix`; see `Store.list`."""
         return list_files(self._root, prefix)
@@ -143,6 +147,10 @@ class FileStore:
                 return
             raise file_fault(error, "delete the object", path) from error
         self._remove_empty_folders(os.path.dirname(path))
+
+    def make_folder(self, key: str) -> None:
+        """See `Store.make_folder`."""
+        _make_folder(self._path(key))
 
     def free_bytes(self) -> int:
         """Return what this user may still write on the root's file system."""
