@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "workload": "resolve a workload: a stock one by name, or any DLIO YAML",
+    "validate": "explain a workload, and name all that is wrong with it",
     "generate": "find or generate the data set of a workload",
     "verify": "check a data set against its manifest",
     "run": "run the loader with emulated accelerators",
