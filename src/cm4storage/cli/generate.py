@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cm4storage.cli import options
 from cm4storage.core.units import format_bytes, format_count
 from cm4storage.dataset.preparation import prepare
-from cm4storage.workload import resolve
+from cm4storage.workload.resolved import load
 from cm4storage.workload.rules import require_data_set
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Prepare the data set and say whether it was found or generated, and why."""
-    resolved = resolve.load(args.workload)
+    resolved = load(args.workload)
     workload = resolved.workload
     require_data_set(workload, resolved.source)
     prepared = prepare(workload, options.location(args), console.progress(), console.say)

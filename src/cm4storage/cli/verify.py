@@ -8,7 +8,7 @@ from cm4storage.cli import options
 from cm4storage.core.errors import StorageFault
 from cm4storage.dataset import verification
 from cm4storage.dataset.opening import open_dataset
-from cm4storage.workload import resolve
+from cm4storage.workload.resolved import load
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Check names and sizes, and the bytes on request."""
-    workload = resolve.load(args.workload).workload
+    workload = load(args.workload).workload
     with open_dataset(workload, options.location(args)) as dataset:
         if args.contents:
             wrong = [

@@ -23,7 +23,7 @@ from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.dialects import RELEASE_2024
 from cm4storage.workload.entries import nested
 from cm4storage.workload.interpolation import Interpolation
-from cm4storage.workload.resolve import Resolved
+from cm4storage.workload.resolve import kept
 from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class DlioRun:
         return self._train(location, progress)
 
     def _train(self, location: StoreLocation, progress: Progress) -> RunFigures:
-        resolved = Resolved.of(self.explained)
+        resolved = kept(self.explained)
         job = Job(resolved, location, Limits(), self.command, open_data=open_in_place)
         run = run_benchmark(job, progress)
         computed = figures.of_run(run.record)
