@@ -1,10 +1,10 @@
 """Generation against a bare loop that writes prepared buffers, in turn, in one process.
 
 Run: ``python bench/generate.py [FOLDER]``. Prints MB/s of both and their ratio, with the spread
-over the rounds. The bare loop makes, writes and closes the same number of files of the same size, with
-as many threads, from one prepared buffer a thread; it computes nothing, and its files are neither
-atomic nor listed. Both write into the page cache. Each round writes into a new folder, which is
-removed outside the clock; which of the two comes first changes from round to round.
+over the rounds. The bare loop makes, writes and closes the same number of files of the same size,
+with as many threads, from one prepared buffer a thread; it computes nothing, and its files are
+neither atomic nor listed. Both write into the page cache. Each round writes into a new folder,
+which is removed outside the clock; which of the two comes first changes from round to round.
 """
 
 from __future__ import annotations
