@@ -188,7 +188,7 @@ class Stages:
 
 
 def show_stages(case: Case, workload: Workload) -> None:
-    """Print how fast one core is up to each stage, by its processor time, at best of some rounds."""
+    """Print how fast one core is up to each stage, by processor time, at best of some rounds."""
     stages = Stages(case, workload)
     for work in (stages.content, stages.encode, stages.digest):
         spent_s = min(cpu_s(work) for _ in range(5))

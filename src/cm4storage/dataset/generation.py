@@ -30,7 +30,7 @@ from cm4storage.dataset.outputs import (
     still_there,
 )
 from cm4storage.formats.format import Format, format_of
-from cm4storage.workload.plan import Plan
+from cm4storage.workload.plan import Plan, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,6 +82,8 @@ def generate(
     making = _Making(plan, store, progress, threads)
     making.begin(kept, say)
     try:
+        for split in Split:  # DLIO wants both, though there may be no file for evaluation
+            store.make_folder(split.value)
         listed = manifests.write_files(store, making.entries(kept))
         making.complete(listed.total_bytes)
     finally:

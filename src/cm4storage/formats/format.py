@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
 
 class Content(Protocol):
-    """The bytes of one file's samples: an endless stream that starts at the first sample."""
+    """The bytes of one file's samples: an endless stream that starts at the first sample.
+
+    Attributes
+    ----------
+    number : int
+        The file's number within its split.
+    """
+
+    number: int
 
     def fill(self, buffer: memoryview) -> None:
         """Write the next ``len(buffer)`` bytes of the stream into `buffer`."""
@@ -57,7 +66,7 @@ class FileShape:
     samples: int
     element_type: str = "uint8"
 
-    @property
+    @functools.cached_property
     def record_bytes(self) -> int:
         """The size of one sample in bytes."""
         return math.prod(self.record_shape) * item_bytes(self.element_type)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from awscrt.checksums import crc32c
 
 from cm4storage.core.units import MIB
+from cm4storage.formats.elements import content_of
 from cm4storage.formats.example import ImageExample, find_image
 from cm4storage.formats.format import CorruptFile
 
@@ -58,6 +59,7 @@ class TfRecord:
     def encode(self, shape: FileShape, content: Content) -> Iterator[memoryview]:
         """Yield one record after the other, each in the same reused buffer."""
         example = ImageExample.of_size(shape.record_bytes)
+        content = content_of(shape.element_type, content)
         buffer = memoryview(bytearray(_HEADER.size + example.total_bytes + _FOOTER.size))
         length = struct.pack("<Q", example.total_bytes)
         _HEADER.pack_into(buffer, 0, example.total_bytes, _masked(crc32c(length)))

@@ -87,6 +87,11 @@ class Distribution:
         return {"type": self.kind, **named}
 
     @property
+    def is_zero(self) -> bool:
+        """Tell whether every draw is 0."""
+        return self.kind == "constant" and self.parameters[0] == 0
+
+    @property
     def mean_s(self) -> float:
         """The mean of the distribution before the absolute value is taken."""
         if self.kind == "uniform":
@@ -94,6 +99,13 @@ class Distribution:
         if self.kind == "gamma":
             return self.parameters[0] * self.parameters[1]
         return self.parameters[0]
+
+    def draw_many(self, generator: np.random.Generator, count: int) -> list[float]:
+        """Return `count` durations in seconds; the same as so many calls of `draw`."""
+        if self.kind == "constant":
+            return [abs(self.parameters[0])] * count
+        draws: list[float] = abs(getattr(generator, self.kind)(*self.parameters, count)).tolist()
+        return draws
 
     def draw(self, generator: np.random.Generator) -> float:
         """Return one duration in seconds, never negative."""

@@ -83,6 +83,11 @@ class Workload:
         return self.train.computation_time.with_stdev(self.train.computation_time_stdev)
 
     @property
+    def eval_time(self) -> Distribution:
+        """The computation of one step of evaluation, ``eval_time_stdev`` applied."""
+        return self.evaluation.eval_time.with_stdev(self.evaluation.eval_time_stdev)
+
+    @property
     def au_threshold(self) -> float:
         """The accelerator utilization to reach, as a fraction; DLIO's files say 0.9 or 90."""
         return self.metric.au / 100 if self.metric.au > 1 else self.metric.au
@@ -101,6 +106,21 @@ class Workload:
         steps = self.total_samples // (self.reader.batch_size * world_size)
         limit = self.train.total_training_steps
         return steps if limit < 0 else min(steps, limit)
+
+    def eval_steps(self, world_size: int = 1) -> int:
+        """Return the steps that each rank takes in an evaluation; see `steps_per_epoch`."""
+        samples = self.dataset.num_files_eval * self.dataset.num_samples_per_file
+        return samples // (self.reader.batch_size_eval * world_size)
+
+    def is_evaluated_after(self, epoch: int) -> bool:
+        """Tell whether an evaluation follows epoch `epoch`, counted from 1.
+
+        Source: ``main.py`` of dlio_benchmark: from ``eval_after_epoch`` on, every
+        ``epochs_between_evals`` epochs.
+        """
+        since = epoch - self.evaluation.eval_after_epoch
+        is_due = since >= 0 and since % self.evaluation.epochs_between_evals == 0
+        return self.workflow.evaluation and is_due
 
     def digest(self) -> str:
         """Return the digest of everything in this workload."""

@@ -82,15 +82,19 @@ class Plan:
         width of the count; with more than one sub-folder, file i goes to folder i modulo their
         number, padded to the width of that number.
         """
-        count = self.count(split)
-        name = (
-            f"{self.dataset.file_prefix}_{index:0{len(str(count))}d}_of_{count}"
-            f".{self.dataset.format}{self._suffix}"
-        )
-        folders = self._subfolders(split)
+        return self.keys(split)(index)
+
+    def keys(self, split: Split) -> Callable[[int], str]:
+        """Return the function from a file's number to its name; see `key`."""
+        count, folders = self.count(split), self._subfolders(split)
+        width, folder_width = len(str(count)), len(str(folders))
+        prefix = self.dataset.file_prefix
+        end = f"_of_{count}.{self.dataset.format}{self._suffix}"
         if folders > 1:
-            name = f"{index % folders:0{len(str(folders))}d}/{name}"
-        return f"{split.value}/{name}"
+            return lambda index: (
+                f"{split.value}/{index % folders:0{folder_width}d}/{prefix}_{index:0{width}d}{end}"
+            )
+        return lambda index: f"{split.value}/{prefix}_{index:0{width}d}{end}"
 
     @property
     def _suffix(self) -> str:
@@ -113,11 +117,12 @@ class Plan:
         shapes = self.shapes()
         for split in Split:
             before = 0 if split is Split.TRAIN else self.count(Split.TRAIN)
+            key = self.keys(split)
             for index in self._in_key_order(split):
                 yield PlannedFile(
                     split,
                     index,
-                    self.key(split, index),
+                    key(index),
                     shapes(before + index),
                     self.dataset.num_samples_per_file,
                 )

@@ -87,7 +87,7 @@ class WorkflowSection:
 
     generate_data: bool = False
     train: bool = True
-    evaluation: bool = setting(False, done=False)
+    evaluation: bool = False
     checkpoint: bool = setting(False, done=False)
     profiling: bool = setting(False, done=False)
 
@@ -180,17 +180,17 @@ class ReaderSection:
 
     data_loader: str = "tensorflow"
     batch_size: int = setting(1, minimum=1, maximum=_MOST_AT_ONCE)
-    batch_size_eval: int = setting(1, minimum=1, done=False)
+    batch_size_eval: int = setting(1, minimum=1, maximum=_MOST_AT_ONCE)
     read_threads: int = setting(1, minimum=0, maximum=1024)
-    computation_threads: int = setting(1, minimum=0, done=False)
+    computation_threads: int = setting(1, minimum=0)
     prefetch_size: int = setting(2, minimum=0, maximum=_MOST_AT_ONCE)
     file_shuffle: Shuffle = "off"
     sample_shuffle: Shuffle = "off"
     shuffle_size: int = setting(1024, minimum=0, done=False)
-    transfer_size: int | None = setting(None, minimum=1, done=False)
-    read_type: Literal["on_demand", "memory"] = setting("on_demand", done=False)
-    preprocess_time: Distribution = setting(Distribution(), done=False)
-    odirect: bool = setting(False, done=False)
+    transfer_size: int | None = setting(None, minimum=1)
+    read_type: Literal["on_demand", "memory"] = "on_demand"
+    preprocess_time: Distribution = Distribution()
+    odirect: bool = False
     multiprocessing_context: str = setting("fork", done=False)
     pin_memory: bool = setting(True, done=False)
     preprocess_time_stdev: float = setting(0.0, minimum=0)
@@ -199,6 +199,8 @@ class ReaderSection:
     reader_classname: str | None = None
     data_loader_classname: str | None = None
     data_loader_sampler: str | None = None
+    sampler_classname: str | None = None
+    order: Literal["workload", "dlio"] = "workload"
 
 
 @dataclass(frozen=True)
@@ -211,15 +213,17 @@ class TrainSection:
     computation_time_stdev: float = setting(0.0, minimum=0)
     seed: int = setting(123, minimum=0)
     seed_change_epoch: bool = True
+    compute_classname: str | None = None
 
 
 @dataclass(frozen=True)
 class EvaluationSection:
-    """``evaluation``: accepted, not run yet."""
+    """``evaluation``: how long a step takes, and after which epochs it runs."""
 
-    eval_time: Distribution = setting(Distribution(), done=False)
-    eval_after_epoch: int = setting(1, minimum=1, done=False)
-    epochs_between_evals: int = setting(1, minimum=1, done=False)
+    eval_time: Distribution = Distribution()
+    eval_time_stdev: float = setting(0.0, minimum=0)
+    eval_after_epoch: int = setting(1, minimum=1)
+    epochs_between_evals: int = setting(1, minimum=1)
 
 
 @dataclass(frozen=True)
