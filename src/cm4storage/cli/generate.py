@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cm4storage.cli import options
 from cm4storage.core.units import format_bytes, format_count
+from cm4storage.dataset.outputs import DATASET_THREADS
 from cm4storage.dataset.preparation import prepare
 from cm4storage.workload.resolved import load
 from cm4storage.workload.rules import require_data_set
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     options.add_workload(parser)
     options.add_storage(parser)
+    options.add_threads(parser, "files are made at a time; no byte depends on it", DATASET_THREADS)
     options.add_result_file(parser)
 
 
@@ -28,7 +30,13 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     resolved = load(args.workload)
     workload = resolved.workload
     require_data_set(workload, resolved.source)
-    prepared = prepare(workload, options.location(args), console.progress(), console.say)
+    prepared = prepare(
+        workload,
+        options.location(args),
+        console.progress(),
+        console.say,
+        threads=args.threads,
+    )
     manifest = prepared.manifest
     if not prepared.generated:
         console.say(f"hit: {prepared.reason}")
