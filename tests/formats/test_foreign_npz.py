@@ -44,24 +44,26 @@ def header_of(descr="'|u1'", shape="(2, 3, 1)", order="False"):
     return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}"
 
 
-def samples_of(data, memory_source):
-    return [bytes(sample) for sample in format_named("npz").decode(memory_source(data))]
+def samples_of(data, memory_source, **settings):
+    return [bytes(sample) for sample in format_named("npz", **settings).decode(memory_source(data))]
 
 
 @given(
     array=numpy_strategies.arrays(
-        st.sampled_from(["|u1", "|b1", "<i2", ">i4", "<u8", "<f2", ">f4", "<f8", "<c16", "|i1"]),
-        st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 4)),
+        st.sampled_from(["|u1", "|b1", "<i2", ">i4", "<u8", "<f2", ">f4", "<f8", ">i8", "|i1"]),
+        st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple),
     ),
     is_fortran=st.booleans(),
     save=st.sampled_from([np.savez, np.savez_compressed]),
 )
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_samples_of_every_plain_type_are_their_bytes(memory_source, array, is_fortran, save):
+def test_samples_of_every_type_are_little_endian_bytes(memory_source, array, is_fortran, save):
     data = saved(save, x=np.asfortranarray(array) if is_fortran else array, y=np.zeros(1))
     x = np.load(io.BytesIO(data))["x"]
-    expected = [x[..., number].tobytes() for number in range(x.shape[2])]
-    assert samples_of(data, memory_source) == expected
+    little = x.astype(x.dtype.newbyteorder("<"))
+    expected = [little[..., number].tobytes() for number in range(x.shape[-1])]
+    rules = {"record_dims": x.shape[:-1], "record_element_type": x.dtype.name}
+    assert samples_of(data, memory_source, **rules) == expected
 
 
 def test_one_fortran_ordered_sample_has_its_elements_in_c_order(memory_source):
@@ -69,14 +71,17 @@ def test_one_fortran_ordered_sample_has_its_elements_in_c_order(memory_source):
     assert samples_of(saved(x=x), memory_source) == [bytes(range(60))]
 
 
-@pytest.mark.parametrize("descr", ["<U4", "|S3", "<m8[s]", "<M8[s]", "|V3", "<f16"])
+@pytest.mark.parametrize(
+    "descr",
+    ["<U4", "|S3", "<m8[s]", "<M8[s]", "|V3", "<f16", "<c16", "|i1", "|b1", "<u2", "<f4"],
+)
 @pytest.mark.parametrize("samples", [1, 2])
 def test_arrays_of_other_types_are_refused(descr, samples, memory_source):
     try:
         x = np.zeros((2, 2, samples), descr)
     except TypeError:
         pytest.skip(f"this platform has no {descr}")
-    with pytest.raises(CorruptFile, match=r"are refused|not readable"):
+    with pytest.raises(CorruptFile, match=r"are refused|not readable|not uint8"):
         samples_of(saved(x=x), memory_source)
 
 

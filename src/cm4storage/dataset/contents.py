@@ -32,6 +32,7 @@ class FileContent:
     """The stream of one file, from its first sample on."""
 
     def __init__(self, file: PlannedFile, seed: int = CONTENT_SEED) -> None:
+        self.number = file.index
         text = f"cm4storage content {CONTENT_VERSION} seed {seed}"
         counter = (_SPLIT_NUMBERS[file.split] << 120) + (file.index << 64)
         key = hashlib.sha256(text.encode()).digest()[:16]

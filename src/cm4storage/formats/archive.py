@@ -1,4 +1,4 @@
-"""Zip archives of uncompressed members, written in one pass and read from one buffer.
+"""Zip archives, written in one pass and read from one buffer.
 
 Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 (records) and 4.5.3 (zip64).
 """
@@ -9,16 +9,16 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isal.isal_zlib import crc32, decompressobj
+from isal.isal_zlib import compressobj, crc32, decompressobj
 
 from cm4storage.core.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_LOCAL = struct.Struct("<4s5H3I2H")
-_CENTRAL = struct.Struct("<4s6H3I5H2I")
-_END = struct.Struct("<4s4H2IH")
+LOCAL = struct.Struct("<4s5H3I2H")
+CENTRAL = struct.Struct("<4s6H3I5H2I")
+END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64 = struct.Struct("<4sIQI")
 _DESCRIPTOR = struct.Struct("<4sIII")
@@ -27,7 +27,10 @@ _DESCRIPTOR64 = struct.Struct("<4sIQQ")
 _LIMIT32 = 0xFFFFFFFF
 _SIZES_FOLLOW = 0x0008
 _STORED, _DEFLATED = 0, 8
-_EPOCH_DATE = (1 << 5) | 1
+EPOCH_DATE = (1 << 5) | 1
+"""1980-01-01, the oldest date that there is."""
+# The second of the library's levels, which are much faster than those of zlib.
+_LEVEL = 2
 _LONGEST_COMMENT = 0xFFFF
 # DEFLATE cannot make more than this of one byte.
 _LARGEST_EXPANSION = 1032
@@ -46,6 +49,14 @@ class Member:
     offset: int
 
 
+class DamagedArchive(ValueError):
+    """What is wrong with an archive, and from which byte on."""
+
+    def __init__(self, what: str, offset: int = 0) -> None:
+        super().__init__(what)
+        self.offset = offset
+
+
 class ArchiveWriter:
     """Builds the parts of an archive. Sizes are given beforehand, checksums are computed."""
 
@@ -58,13 +69,39 @@ class ArchiveWriter:
     ) -> Iterator[memoryview]:
         """Yield the parts of one uncompressed member whose bytes are `parts`."""
         offset, crc = self._position, 0
-        yield self._emit(_local_header(name, size_bytes))
+        yield self._emit(_local_header(name, size_bytes, _STORED))
         for part in parts:
             crc = crc32(part, crc)
             yield self._emit(part)
-        descriptor = _DESCRIPTOR64 if size_bytes >= _LIMIT32 else _DESCRIPTOR
-        yield self._emit(descriptor.pack(b"PK\x07\x08", crc, size_bytes, size_bytes))
+        yield self._emit(_descriptor(crc, size_bytes, size_bytes, size_bytes))
         self._members.append(Member(name, _STORED, crc, size_bytes, size_bytes, offset))
+
+    def compressed_member(
+        self, name: str, size_bytes: int, parts: Iterable[memoryview]
+    ) -> Iterator[memoryview]:
+        """Yield the parts of one compressed member."""
+        offset, crc, stored_bytes = self._position, 0, 0
+        largest_bytes = compressed_bytes(size_bytes)
+        yield self._emit(_local_header(name, largest_bytes, _DEFLATED))
+        squeezer = compressobj(_LEVEL, _DEFLATED, -15)
+        for part in parts:
+            crc = crc32(part, crc)
+            packed = squeezer.compress(part)
+            stored_bytes += len(packed)
+            yield self._emit(packed)
+        packed = squeezer.flush()
+        stored_bytes += len(packed)
+        yield self._emit(packed)
+        yield self._emit(_descriptor(crc, stored_bytes, size_bytes, largest_bytes))
+        self._members.append(Member(name, _DEFLATED, crc, stored_bytes, size_bytes, offset))
+
+    def around(self, name: str, size_bytes: int, crc: int) -> tuple[bytes, bytes]:
+        """Count a member that is written elsewhere; return what stands before and after it."""
+        offset, header = self._position, _local_header(name, size_bytes, _STORED)
+        footer = _descriptor(crc, size_bytes, size_bytes, size_bytes)
+        self._position += len(header) + size_bytes + len(footer)
+        self._members.append(Member(name, _STORED, crc, size_bytes, size_bytes, offset))
+        return header, footer
 
     def directory(self) -> memoryview:
         """Return the directory that ends the archive."""
@@ -77,22 +114,34 @@ class ArchiveWriter:
 
 
 def archive_bytes(members: Iterable[tuple[str, int]]) -> int:
-    """Return the size of an archive with members of these names and sizes."""
-    writer = ArchiveWriter()
+    """Return the size of an archive with uncompressed members of these names and sizes."""
+    writer, total = ArchiveWriter(), 0
     for name, size_bytes in members:
-        for _ in writer.member(name, size_bytes, ()):
-            pass
-        writer._position += size_bytes
-    return writer._position + len(writer.directory())
+        total += size_bytes + sum(map(len, writer.around(name, size_bytes, 0)))
+    return total + len(writer.directory())
 
 
-def _local_header(name: str, size_bytes: int) -> bytes:
+def compressed_bytes(size_bytes: int) -> int:
+    """Return what `size_bytes` may take at most when they are compressed.
+
+    Source: RFC 1951: a block that is not compressed has 5 bytes more, and 65,535 at most; the
+    library ends blocks earlier, and a block of codes ends with some bits.
+    """
+    return size_bytes + size_bytes // 1024 + 256
+
+
+def _descriptor(crc: int, stored_bytes: int, size_bytes: int, largest_bytes: int) -> bytes:
+    layout = _DESCRIPTOR64 if largest_bytes >= _LIMIT32 else _DESCRIPTOR
+    return layout.pack(b"PK\x07\x08", crc, stored_bytes, size_bytes)
+
+
+def _local_header(name: str, largest_bytes: int, method: int) -> bytes:
     encoded = name.encode()
     extra, version, size = b"", 20, 0
-    if size_bytes >= _LIMIT32:
+    if largest_bytes >= _LIMIT32:
         extra, version, size = struct.pack("<2H2Q", 1, 16, 0, 0), 45, _LIMIT32
-    fields = (version, _SIZES_FOLLOW, _STORED, 0, _EPOCH_DATE, 0, size, size)
-    return _LOCAL.pack(b"PK\x03\x04", *fields, len(encoded), len(extra)) + encoded + extra
+    fields = (version, _SIZES_FOLLOW, method, 0, EPOCH_DATE, 0, size, size)
+    return LOCAL.pack(b"PK\x03\x04", *fields, len(encoded), len(extra)) + encoded + extra
 
 
 def _central_entry(member: Member) -> bytes:
@@ -102,9 +151,9 @@ def _central_entry(member: Member) -> bytes:
     version = 45 if wide else 20
     sizes = (min(member.stored_bytes, _LIMIT32), min(member.size_bytes, _LIMIT32))
     return (
-        _CENTRAL.pack(
-            b"PK\x01\x02", version, version, _SIZES_FOLLOW, _STORED, 0, _EPOCH_DATE, member.crc,
-            *sizes, len(encoded), len(extra), 0, 0, 0, 0, min(member.offset, _LIMIT32),
+        CENTRAL.pack(
+            b"PK\x01\x02", version, version, _SIZES_FOLLOW, member.method, 0, EPOCH_DATE,
+            member.crc, *sizes, len(encoded), len(extra), 0, 0, 0, 0, min(member.offset, _LIMIT32),
         )
         + encoded
         + extra
@@ -117,7 +166,7 @@ def _end(count: int, size_bytes: int, offset: int) -> bytes:
         wide = _END64.pack(
             b"PK\x06\x06", _END64.size - 12, 45, 45, 0, 0, count, count, size_bytes, offset
         ) + _LOCATOR64.pack(b"PK\x06\x07", 0, offset + size_bytes, 1)
-    return wide + _END.pack(b"PK\x05\x06", 0, 0, count, count, size_bytes, min(offset, _LIMIT32), 0)
+    return wide + END.pack(b"PK\x05\x06", 0, 0, count, count, size_bytes, min(offset, _LIMIT32), 0)
 
 
 def read_directory(view: memoryview) -> dict[str, Member]:
@@ -125,7 +174,7 @@ def read_directory(view: memoryview) -> dict[str, Member]:
 
     Raises
     ------
-    ValueError
+    DamagedArchive
         Saying what is wrong.
     """
     try:
@@ -135,24 +184,24 @@ def read_directory(view: memoryview) -> dict[str, Member]:
             member, offset = _read_entry(view, offset)
             members[member.name] = member
     except (struct.error, UnicodeDecodeError) as error:
-        raise ValueError("the archive's directory is damaged") from error
+        raise DamagedArchive("the archive's directory is damaged") from error
     return members
 
 
 def _unpack(layout: struct.Struct, view: memoryview, at: int) -> tuple[Any, ...]:
     """Unpack a record at a place that the file itself names, and so may lie about."""
     if not 0 <= at <= len(view) - layout.size:
-        raise ValueError("the archive's directory points outside the file")
+        raise DamagedArchive("the archive's directory points outside the file", len(view))
     return layout.unpack_from(view, at)
 
 
 def _find_directory(view: memoryview) -> tuple[int, int]:
-    tail_start = max(0, len(view) - _END.size - _LONGEST_COMMENT)
+    tail_start = max(0, len(view) - END.size - _LONGEST_COMMENT)
     at = bytes(view[tail_start:]).rfind(b"PK\x05\x06")
     if at < 0:
-        raise ValueError("no zip archive, or its end is missing")
+        raise DamagedArchive("no zip archive, or its end is missing", len(view))
     at += tail_start
-    _, _, _, _, count, _, offset, _ = _unpack(_END, view, at)
+    _, _, _, _, count, _, offset, _ = _unpack(END, view, at)
     locator = at - _LOCATOR64.size
     if (
         _LIMIT32 in (offset, count)
@@ -165,12 +214,12 @@ def _find_directory(view: memoryview) -> tuple[int, int]:
 
 
 def _read_entry(view: memoryview, at: int) -> tuple[Member, int]:
-    fields = _unpack(_CENTRAL, view, at)
+    fields = _unpack(CENTRAL, view, at)
     if fields[0] != b"PK\x01\x02":
-        raise ValueError("the archive's directory is damaged")
+        raise DamagedArchive("the archive's directory is damaged", at)
     method, crc, stored, size = fields[4], fields[7], fields[8], fields[9]
     name_bytes, extra_bytes, comment_bytes, offset = fields[10], fields[11], fields[12], fields[16]
-    start = at + _CENTRAL.size
+    start = at + CENTRAL.size
     name = bytes(view[start : start + name_bytes]).decode()
     extra = view[start + name_bytes : start + name_bytes + extra_bytes]
     size, stored, offset = _widened(extra, (size, stored, offset))
@@ -198,17 +247,17 @@ def read_member(view: memoryview, member: Member) -> memoryview:
 
     Raises
     ------
-    ValueError
+    DamagedArchive
         Saying what is wrong.
     """
-    fields = _unpack(_LOCAL, view, member.offset)
-    start = member.offset + _LOCAL.size + fields[9] + fields[10]
+    fields = _unpack(LOCAL, view, member.offset)
+    start = member.offset + LOCAL.size + fields[9] + fields[10]
     data = view[start : start + member.stored_bytes]
     if fields[0] != b"PK\x03\x04" or len(data) != member.stored_bytes:
-        raise ValueError(f"member {member.name} is cut off")
+        raise DamagedArchive(f"member {member.name} is cut off", member.offset)
     data = _expanded(data, member)
     if len(data) != member.size_bytes or crc32(data) != member.crc:
-        raise ValueError(f"the checksum of member {member.name} is wrong")
+        raise DamagedArchive(f"the checksum of member {member.name} is wrong", start)
     return data
 
 
@@ -216,15 +265,18 @@ def _expanded(data: memoryview, member: Member) -> memoryview:
     if member.method == _STORED:
         return data
     if member.method != _DEFLATED:
-        raise ValueError(f"compression method {member.method} is not supported")
+        raise DamagedArchive(f"compression method {member.method} is not supported", member.offset)
     limit_bytes = min(_LARGEST_EXPANSION * len(data), _LARGEST_EXPANDED_BYTES)
     if member.size_bytes > limit_bytes:
-        raise ValueError(
+        raise DamagedArchive(
             f"member {member.name} is said to have {member.size_bytes} bytes, but {len(data)} "
-            f"compressed ones give {limit_bytes} at most"
+            f"compressed ones give {limit_bytes} at most",
+            member.offset,
         )
     try:
         # One byte more than it should be shows that the size is wrong, and no more is needed.
         return memoryview(decompressobj(wbits=-15).decompress(data, member.size_bytes + 1))
     except Exception as error:  # isal's error class has no public name
-        raise ValueError(f"member {member.name} cannot be decompressed") from error
+        raise DamagedArchive(
+            f"member {member.name} cannot be decompressed", member.offset
+        ) from error

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 
 class Content(Protocol):
-    """The bytes of one file's samples: an endless stream that starts at the first sample."""
+    """The bytes of one file's samples: an endless stream that starts at the first sample.
+
+    Attributes
+    ----------
+    number : int
+        The file's number within its split.
+    """
+
+    number: int
 
     def fill(self, buffer: memoryview) -> None:
         """Write the next ``len(buffer)`` bytes of the stream into `buffer`."""

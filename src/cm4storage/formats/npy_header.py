@@ -10,6 +10,8 @@ from typing import Final
 
 _MAGIC: Final = b"\x93NUMPY"
 _ALIGNMENT: Final = 64
+# numpy leaves room for the first side of an array that grows.
+_LONGEST_SIDE_DIGITS: Final = 21
 # numpy refuses longer ones too.
 _LONGEST_HEADER_BYTES: Final = 10_000
 
@@ -68,6 +70,8 @@ def type_code(element_type: str) -> str:
 def encode_header(dtype: str, shape: tuple[int, ...]) -> bytes:
     """Return the header of a C-ordered array, padded as numpy pads it."""
     text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    if shape:
+        text += " " * max(0, _LONGEST_SIDE_DIGITS - len(repr(shape[0])))
     unpadded = len(_MAGIC) + 4 + len(text) + 1
     padding = -unpadded % _ALIGNMENT
     body = text.encode("latin-1") + b" " * padding + b"\n"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from awscrt.checksums import crc32c
 
 from cm4storage.core.units import MIB
+from cm4storage.formats.elements import content_of
 from cm4storage.formats.example import ImageExample, find_image
 from cm4storage.formats.format import Companion, CorruptFile
 from cm4storage.formats.record_layout import (
@@ -64,6 +65,7 @@ class TfRecord:
     def encode(self, shape: FileShape, content: Content) -> Iterator[memoryview]:
         """Yield one record after the other, each in the same reused buffer."""
         example = ImageExample.of_size(shape.record_bytes)
+        content = content_of(shape.element_type, content)
         buffer = memoryview(bytearray(HEADER.size + example.total_bytes + FOOTER.size))
         buffer[: HEADER.size] = frame_header(example.total_bytes)
         data = buffer[HEADER.size : -FOOTER.size]
