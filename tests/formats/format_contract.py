@@ -56,6 +56,8 @@ class Case:
         Whether a flipped bit in a sample must be found; else it may give another sample.
     has_ends : bool
         Whether a file that is cut between two records is a whole file with fewer.
+    reads_companions : bool
+        Whether the format's own reader needs them; else they are for others.
     has_any_bytes : bool
         Whether any bytes at all can be a file.
     reads_nothing : bool
@@ -73,6 +75,7 @@ class Case:
     damage_shape: FileShape = DAMAGE_SHAPE
     has_checksums: bool = True
     has_ends: bool = False
+    reads_companions: bool = True
     has_any_bytes: bool = False
     reads_nothing: bool = False
     largest_part_bytes: int | None = 4 * 2**20
@@ -104,6 +107,16 @@ def has_one_sample(shape):
     return shape.samples == 1
 
 
+IMAGES = (
+    FileShape((1, 1), 1),
+    FileShape((100, 77), 1),
+    FileShape((1500, 1500), 1),
+    FileShape((30,), 1),
+    FileShape((20, 30, 3), 1),
+)
+"""Shapes that formats of images have."""
+IMAGE = FileShape((20, 30), 1)
+
 FORMATS = [
     Case("npz", is_direct=has_one_sample),
     Case(
@@ -112,5 +125,7 @@ FORMATS = [
         is_direct=lambda _shape: False,
     ),
     Case("npy", has_checksums=False, is_direct=has_one_sample),
-    Case("tfrecord", has_ends=True, largest_part_bytes=None),
+    Case("tfrecord", has_ends=True, reads_companions=False, largest_part_bytes=None),
+    Case("jpeg", shapes=IMAGES, damage_shape=IMAGE, largest_part_bytes=None),
+    Case("png", shapes=IMAGES, damage_shape=IMAGE, largest_part_bytes=None),
 ]

@@ -214,4 +214,5 @@ def test_the_position_in_an_error_is_right_after_a_record_in_two_ranges(memory_s
 
 
 def test_the_checksums_of_the_other_project_are_ours():
-    assert TFRecordWriter.masked_crc(b"abc") == struct.pack("<I", record_layout.masked(crc32c(b"abc")))
+    ours = struct.pack("<I", record_layout.masked(crc32c(b"abc")))
+    assert TFRecordWriter.masked_crc(b"abc") == ours
