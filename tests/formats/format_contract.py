@@ -130,6 +130,8 @@ FORMATS = [
     Case("tfrecord", has_ends=True, reads_companions=False, largest_part_bytes=None),
     Case("csv", has_checksums=False, has_ends=True),
     *(Case("csv", {"compression": name}, FEW) for name in ("gzip", "bz2", "zip", "xz")),
+    Case("parquet", largest_part_bytes=None),
+    Case("parquet", {"parquet_row_group_size": 2}, FEW, largest_part_bytes=None),
     Case("jpeg", shapes=IMAGES, damage_shape=IMAGE, largest_part_bytes=None),
     Case("png", shapes=IMAGES, damage_shape=IMAGE, largest_part_bytes=None),
 ]

@@ -80,22 +80,28 @@ class Plan:
 
         Source: ``get_file_list`` and ``generate`` of dlio_benchmark: the number is padded to the
         width of the count; with more than one sub-folder, file i goes to folder i modulo their
-        number, padded to the width of that number.
+        number, padded to the width of that number. With ``parquet.partition_by`` the folder's name
+        is that column's name and value, as Hive has it.
         """
         count = self.count(split)
         name = (
             f"{self.dataset.file_prefix}_{index:0{len(str(count))}d}_of_{count}"
             f".{self.dataset.format}{self._suffix}"
         )
-        folders = self._subfolders(split)
-        if folders > 1:
-            name = f"{index % folders:0{len(str(folders))}d}/{name}"
+        folders, column = self._subfolders(split), self._partition_column
+        if folders > 1 or column:
+            folder = f"{index % max(1, folders):0{len(str(folders))}d}"
+            name = f"{column}={folder}/{name}" if column else f"{folder}/{name}"
         return f"{split.value}/{name}"
 
     @property
     def _suffix(self) -> str:
         """What DLIO appends for compressed csv (``csv_generator.py``)."""
         return _CSV_SUFFIXES.get(self.dataset.compression, "") if self._is_csv else ""
+
+    @property
+    def _partition_column(self) -> str | None:
+        return self.dataset.parquet_partition_by if self.dataset.format == "parquet" else None
 
     @property
     def _is_csv(self) -> bool:
@@ -137,7 +143,7 @@ class Plan:
         int(sqrt(record_length)) with deviation stdev / 2 / sqrt(record_length), drawn for all
         files at once, two each, from seed 10; 1 at least.
         """
-        side, dims = self._side, self.dataset.record_dims
+        side, dims = self._side, self.dataset.sample_dims
         if dims or self.dataset.record_length_bytes_stdev == 0:
             fixed = dims or (side, side)
             return lambda _number: fixed
@@ -182,8 +188,8 @@ class Plan:
     def _mean_items(self) -> float:
         """Return the mean number of elements of a sample."""
         files = self._files
-        if self.dataset.record_dims:
-            return float(math.prod(self.dataset.record_dims))
+        if self.dataset.sample_dims:
+            return float(math.prod(self.dataset.sample_dims))
         if self.dataset.record_length_bytes_stdev == 0:
             return float(self._side**2)
         drawn = min(files, _EXACT_FILES)
