@@ -48,6 +48,21 @@ def mlcr(session: nox.Session) -> None:
 
 
 @nox.session
+def dlio(session: nox.Session) -> None:
+    """Let dlio-benchmark train on our data sets, and train on its own; 2.6 GB of packages."""
+    session.install("--editable", ".[test]")
+    python = python_with(session, "--no-deps", "dlio-benchmark==2.0.0")
+    # A plain "torch" would bring several GB of CUDA; a newer pydftracer breaks the wheel.
+    session.run(
+        python, "-m", "pip", "install", "--quiet", "torch==2.13.0", "tensorflow-cpu",
+        "pydftracer==1.0.2", "mpich", "mpi4py", "hydra-core>=1.3.2", "omegaconf", "numpy", "h5py",
+        "pandas", "psutil", "Pillow", "PyYAML", external=True,
+    )  # fmt: skip
+    environment = {"CM4STORAGE_DLIO_PYTHON": python}
+    session.run("pytest", *(session.posargs or ["tests/dlio"]), env=environment)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build both packages into ``dist``, install the wheel and find its recipes with cm."""
     session.install("build")

@@ -349,6 +349,14 @@ class StoreContract:
         put(store, "name", b"z")
         assert keys(store) == ["name"]
 
+    def test_an_empty_folder_is_no_object_and_in_nobodys_way(self, store: Store) -> None:
+        store.make_folder("folder")
+        store.make_folder("folder")
+        assert keys(store) == []
+        put(store, "folder/object", b"x")
+        store.make_folder("folder")
+        assert keys(store) == ["folder/object"]
+
     def test_another_store_on_the_same_root_sees_the_objects(
         self, store: Store, open_again: Callable[[], Store]
     ) -> None:

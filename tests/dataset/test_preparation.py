@@ -248,3 +248,9 @@ def test_a_killed_generation_leaves_nothing_that_counts(small_workload, small_pa
     assert sum(1 for path in folder.rglob("*.npz")) == 10
     with open_dataset(small_workload(), root) as dataset:
         assert not list(verification.damaged(dataset.store, dataset.manifest))
+
+
+def test_both_folders_are_there_though_one_is_empty(small_workload, root):
+    """DLIO lists ``valid`` before it trains, and fails where it is missing."""
+    data = prepare(small_workload(), root, NoProgress(), lambda _line: None).location.path
+    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == ["train", "valid"]

@@ -62,6 +62,8 @@ class Case:
         Whether any bytes at all can be a file.
     reads_nothing : bool
         Whether samples come without the file.
+    has_equal_samples : bool
+        Whether all samples are the same.
     largest_part_bytes : int or None
         The largest part that `encode` may yield; None where the format needs a whole record or
         file at once.
@@ -78,6 +80,7 @@ class Case:
     reads_companions: bool = True
     has_any_bytes: bool = False
     reads_nothing: bool = False
+    has_equal_samples: bool = False
     largest_part_bytes: int | None = 4 * 2**20
     is_direct: Callable[[FileShape], bool] = lambda _shape: True
 
@@ -107,6 +110,11 @@ def has_one_sample(shape):
     return shape.samples == 1
 
 
+def never(_shape):
+    """Tell that no file is read directly."""
+    return False
+
+
 FEW = (FileShape((100, 77), 1), FileShape((20, 30), 3), FileShape((4, 9), 3, "float32"))
 """For compressions that take their time."""
 IMAGES = (
@@ -119,12 +127,21 @@ IMAGES = (
 """Shapes that formats of images have."""
 IMAGE = FileShape((20, 30), 1)
 
+
 FORMATS = [
     Case("npz", is_direct=has_one_sample),
+    Case("npz", {"compression": "zip"}, is_direct=never),
+    Case("hdf5", has_checksums=False),
+    Case("hdf5", {"compression": "gzip", "compression_level": 1}, is_direct=never),
+    Case("hdf5", {"compression": "lzf"}, has_checksums=False, is_direct=never),
+    Case("indexed_binary", has_checksums=False),
+    Case("mmap_indexed_binary", has_checksums=False),
     Case(
-        "npz",
-        {"compression": "zip"},
-        is_direct=lambda _shape: False,
+        "synthetic",
+        has_ends=True,
+        has_any_bytes=True,
+        reads_nothing=True,
+        has_equal_samples=True,
     ),
     Case("npy", has_checksums=False, is_direct=has_one_sample),
     Case("tfrecord", has_ends=True, reads_companions=False, largest_part_bytes=None),

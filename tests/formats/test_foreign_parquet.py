@@ -138,7 +138,7 @@ def test_no_file_is_larger_than_said(columns, samples, group, encode):
     if samples // group > 500:
         pytest.skip("too many groups for a quick test")
     file_format = parquet(columns, parquet_row_group_size=group)
-    shape = FileShape((sum(column.cell_bytes for column in columns),), samples)
+    shape = FileShape((sum(column.row_bytes for column in columns),), samples)
     assert len(encode(file_format, shape)) <= file_format.file_bytes(shape)
 
 

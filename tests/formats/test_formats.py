@@ -29,7 +29,7 @@ CASES_AND_SHAPES = [
     for shape in case.shapes
 ]
 DIRECT = [case for case in FORMATS if isinstance(case.make(DAMAGE_SHAPE), DirectFormat)]
-LARGE = FileShape((3000, 3000), 2)
+LARGE = FileShape((2200, 2200), 2)
 
 
 def decoded(file_format, source):
@@ -59,7 +59,8 @@ def test_samples_come_back(case, shape, encode, companions, memory_source):
     source = memory_source(encode(file_format, shape), companions(file_format, shape))
     samples = decoded(file_format, source)
     assert [len(sample) for sample in samples] == [shape.record_bytes] * shape.samples
-    assert len(set(samples)) == shape.samples or shape.record_bytes < 100
+    distinct = 1 if case.has_equal_samples else shape.samples
+    assert len(set(samples)) == distinct or shape.record_bytes < 100
     assert decoded(file_format, source) == samples
 
 
@@ -132,7 +133,7 @@ def test_a_cut_file_is_refused(encode, companions, memory_source, case, length, 
         return
     # A file that ends between two records may be whole; the loader counts the samples.
     assert case.has_ends
-    assert len(samples) < 3
+    assert len(samples) < 3 or case.reads_nothing
 
 
 @pytest.mark.parametrize("case", FORMATS, ids=str)
@@ -336,3 +337,18 @@ def test_an_archive_over_4_gib_is_readable_by_zipfile_and_by_us(tmp_path):
         with read_member(view, members["y"]) as data:
             assert bytes(data) == b"abc"
     assert members["y"].offset > 2**32
+
+
+@pytest.mark.parametrize("case", DIRECT, ids=str)
+def test_files_that_are_never_as_expected_are_not_read_twice_for_long(
+    case, encode, companions, memory_source
+):
+    if case.reads_nothing:
+        pytest.skip("nothing is read")
+    shape = case.damage_shape_direct
+    file_format = case.make(shape)
+    files = companions(file_format, shape)
+    sources = [memory_source(encode(file_format, shape) + b"x", files) for _ in range(10)]
+    rows = rows_for(shape, [shape.record_bytes] * shape.samples)
+    assert not any(file_format.decode_into(source, shape, rows) for source in sources)
+    assert sum(source.bytes_read > 0 for source in sources) <= 3

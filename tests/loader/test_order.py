@@ -9,7 +9,7 @@ from cm4storage.loader.order import RunOrder
 
 def ids(workload, epoch=1, *, entropy=1):
     order = RunOrder(workload, entropy).epoch(epoch)
-    return order.sample_ids(workload.total_samples)
+    return list(order.ids(workload.total_samples))
 
 
 def shuffled(file_mode, sample_mode, per_file=6, **more):

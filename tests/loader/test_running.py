@@ -13,10 +13,13 @@ from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.progress import NoProgress
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.dataset.preparation import prepare
+from cm4storage.loader.data_files import DataFiles
 from cm4storage.loader.limits import Limits
 from cm4storage.loader.order import RunOrder
-from cm4storage.loader.pipeline import EpochReaders, make_slots
+from cm4storage.loader.pipeline import EpochReaders, Reading
+from cm4storage.loader.preprocessing import Preprocessing
 from cm4storage.loader.running import Trainer
+from cm4storage.loader.slots import make_slots
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.workload.plan import Plan, Split
 from cm4storage.workload.resolve import Request, resolve
@@ -38,13 +41,13 @@ def batches_of_epoch(workload, root, epoch=1):
     prepared(workload, root)
     order, slots = RunOrder(workload, 1).epoch(epoch), make_slots(workload)
     steps, batches = workload.steps_per_epoch(), []
-    with (
-        open_dataset(workload, root) as dataset,
-        EpochReaders(workload, dataset.store, order, slots, steps),
-    ):
-        for step in range(steps):
-            batches.append(slots.take(step).copy())
-            slots.release(step)
+    files = DataFiles(workload, Split.TRAIN)
+    with open_dataset(workload, root) as dataset:
+        reading = Reading(workload, files, dataset.store, slots, Preprocessing(workload))
+        with EpochReaders(reading, order, steps):
+            for step in range(steps):
+                batches.append(slots.take(step).copy())
+                slots.release(step)
     return batches
 
 
@@ -53,7 +56,7 @@ def expected_rows(workload, root, epoch=1):
     folder = prepared(workload, root).location.path
     per_file = workload.dataset.num_samples_per_file
     row_bytes = make_slots(workload).sample_bytes
-    for number in RunOrder(workload, 1).epoch(epoch).sample_ids(workload.total_samples):
+    for number in RunOrder(workload, 1).epoch(epoch).ids(workload.total_samples):
         key = Plan.of(workload).key(Split.TRAIN, number // per_file)
         sample = np.load(folder / key)["x"][..., number % per_file].reshape(-1)[:row_bytes]
         yield np.pad(sample, (0, row_bytes - len(sample)))
@@ -68,7 +71,7 @@ def test_batches_hold_the_right_bytes(small_workload, root, threads, prefetch, p
         f"dataset.num_samples_per_file={per_file} reader.batch_size={batch} "
         "reader.shuffle_size=3"
     )
-    rows = [row for step in batches_of_epoch(workload, root) for row in step]
+    rows = [row.ravel() for step in batches_of_epoch(workload, root) for row in step]
     expected = list(expected_rows(workload, root))[: len(rows)]
     assert len(rows) == workload.steps_per_epoch() * batch
     assert all(np.array_equal(row, right) for row, right in zip(rows, expected, strict=True))
@@ -105,7 +108,7 @@ def test_no_combination_hangs_or_loses_a_sample(
 def test_resize_cuts_what_is_handed_over(small_workload, root):
     workload = small_workload("dataset.record_length_bytes_resize=1000")
     assert make_slots(workload).sample_bytes == 31 * 31
-    first = batches_of_epoch(workload, root)[0][0]
+    first = batches_of_epoch(workload, root)[0][0].ravel()
     assert np.array_equal(first, next(expected_rows(workload, root)))
 
 
@@ -122,7 +125,7 @@ def test_records_are_complete(small_workload, root):
         assert epoch.duration_s >= sum(epoch.wait_s) + sum(epoch.compute_s)
         assert epoch.barrier_s is None
     assert outcome.counters.io.count == outcome.counters.decode.count == 20
-    assert outcome.first_sample_ids == RunOrder(workload).epoch(1).sample_ids(10)
+    assert outcome.first_sample_ids == list(RunOrder(workload).epoch(1).ids(10))
 
 
 def test_limits_end_a_run_early(small_workload, root):
@@ -138,9 +141,13 @@ def test_total_training_steps_limits_an_epoch(small_workload, root):
 
 def test_computation_is_drawn_anew_but_the_same_for_the_same_seed(small_workload, root):
     params = "train.computation_time='{type: uniform, min: 0.001, max: 0.02}' train.epochs=1"
-    first, second = (run(small_workload(params), root).epochs[0].compute_s for _ in range(2))
-    assert np.allclose(first, second, atol=0.004)
-    assert max(first) - min(first) > 0.002
+    workload = small_workload(params)
+    generator = np.random.default_rng(workload.train.seed + 1)
+    drawn = [workload.computation_time.draw(generator) for _ in range(5)]
+    for _ in range(2):
+        computed = run(workload, root).epochs[0].compute_s
+        assert all(c >= d for c, d in zip(computed, drawn, strict=True))
+    assert len(set(drawn)) == 5
 
 
 FOREIGN = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cm4storage.core.waiting import pause
-from cm4storage.loader.pipeline import BatchSlots
+from cm4storage.loader.slots import BatchShape, BatchSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,9 @@ def signal_to_another_thread() -> Iterator[None]:
 @pytest.mark.timeout(60)
 @pytest.mark.usefixtures("signal_to_another_thread")
 @pytest.mark.parametrize(
-    "wait", [lambda: pause(3600), lambda: BatchSlots(2, 1, 8).take(0)], ids=["compute", "batch"]
+    "wait",
+    [lambda: pause(3600), lambda: BatchSlots(2, BatchShape(1, (8,))).take(0)],
+    ids=["compute", "batch"],
 )
 def test_a_signal_ends_the_wait(wait: Callable[[], object]) -> None:
     with pytest.raises(StopNowError, match=r"^$"):
@@ -57,7 +59,7 @@ def test_a_pause_is_never_shorter_than_asked() -> None:
 SWALLOWING = """
 import signal, sys, threading
 from cm4storage.core.waiting import STOP, pause
-from cm4storage.loader.pipeline import BatchSlots
+from cm4storage.loader.slots import BatchSlots, BatchShape
 from cm4storage.storage import interruptible
 class Stopped(BaseException):
     pass
@@ -68,7 +70,7 @@ except Stopped:
     pass  # as the import of a compiled module does
 waits = {
     "compute": lambda: pause(3600),
-    "batch": lambda: BatchSlots(2, 1, 8).take(0),
+    "batch": lambda: BatchSlots(2, BatchShape(1, (8,))).take(0),
     "request": lambda: interruptible.call(threading.Event().wait),
 }
 try:

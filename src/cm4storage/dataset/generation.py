@@ -17,7 +17,7 @@ from cm4storage.dataset.contents import FileContent
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.manifest import FileEntry, Manifest
 from cm4storage.formats.format import FileShape, Format, format_of
-from cm4storage.workload.plan import Plan
+from cm4storage.workload.plan import Plan, Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,8 @@ def generate(workload: Workload, store: Store, progress: Progress) -> Manifest:
     plan, file_format = Plan.of(workload), format_of(workload.dataset)
     total_bytes = planned_bytes(plan, file_format)
     _require_space(store, total_bytes)
+    for split in Split:  # DLIO wants both, though there may be no file for evaluation
+        store.make_folder(split.value)
     progress.start("generating", total_bytes, "B")
     try:
         listed = manifests.write_files(store, _write_all(plan, file_format, store, progress))

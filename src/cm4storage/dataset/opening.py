@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import UserError
 from cm4storage.dataset import manifest as manifests
@@ -13,12 +13,28 @@ from cm4storage.dataset.verification import require_complete
 from cm4storage.storage.opening import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from cm4storage.dataset.manifest import Manifest
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
+
+
+class ReadableDataset(Protocol):
+    """A data set that can be read: one of ours, or one that others made."""
+
+    @property
+    def store(self) -> Store:
+        """The store at the data set's root."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a run records of its data set."""
+
+
+if TYPE_CHECKING:
+    Opener = Callable[[Workload, StoreLocation], AbstractContextManager[ReadableDataset]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,10 @@ class OpenDataset:
 
     store: Store
     manifest: Manifest
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a run records of its data set."""
+        return self.manifest.to_json()
 
 
 @contextmanager

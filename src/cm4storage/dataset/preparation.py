@@ -15,6 +15,7 @@ from cm4storage.dataset import manifest as manifests
 from cm4storage.dataset.generation import generate
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.manifest import DamagedManifest
+from cm4storage.dataset.placement import in_its_own_folder
 from cm4storage.dataset.verification import problems
 from cm4storage.storage.opening import open_store
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.manifest import Manifest
+    from cm4storage.dataset.placement import Placement
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
@@ -50,7 +52,11 @@ class Prepared:
 
 
 def prepare(
-    workload: Workload, root: StoreLocation, progress: Progress, say: Callable[[str], None]
+    workload: Workload,
+    root: StoreLocation,
+    progress: Progress,
+    say: Callable[[str], None],
+    place: Placement = in_its_own_folder,
 ) -> Prepared:
     """Return the data set of `workload` below `root`, generated first where it is missing.
 
@@ -66,6 +72,8 @@ def prepare(
         Shows the generation.
     say : callable
         Takes one line about what is going on.
+    place : callable
+        Where below `root` the data set lies.
 
     Raises
     ------
@@ -73,7 +81,7 @@ def prepare(
         If the storage fails or has not enough space.
     """
     identity = Identity.of(workload)
-    location = root.child(identity.folder)
+    location = place(root, identity)
     with open_store(location) as store:
         found, reason = _find(store, identity)
         if found is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from importlib import import_module
@@ -68,7 +69,7 @@ class FileShape:
     samples: int
     element_type: str = "uint8"
 
-    @property
+    @functools.cached_property
     def record_bytes(self) -> int:
         """The size of one sample in bytes."""
         return math.prod(self.record_shape) * item_bytes(self.element_type)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import UserError
 from cm4storage.formats.damage import Damage
 from cm4storage.formats.format import CorruptFile
-from cm4storage.formats.parquet_columns import Column, first_size
+from cm4storage.formats.parquet_columns import Column, first_size, place_cells
 from cm4storage.formats.parquet_reading import ParquetReading
 from cm4storage.workload.sections import ELEMENT_TYPES, ParquetColumn
 
@@ -110,9 +110,8 @@ class Parquet:
             if len(rows) < count:
                 rows = np.empty((count, size), np.uint8)
             for column in columns:
-                end = at + column.cell_bytes
-                rows[:count, at:end] = self._cells(column, batch, name)
-                at = end
+                place_cells(rows[:count], at, self._cells(column, batch, name))
+                at += column.cell_bytes
             yield rows[:count]
 
     def _cells(self, column: Column, batch: Any, name: str) -> npt.NDArray[np.uint8]:

@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault
-from cm4storage.formats.format import format_of
+from cm4storage.formats.format import DirectFormat
 from cm4storage.results.histogram import Histogram
-from cm4storage.workload.plan import Plan, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
+    from cm4storage.formats.format import FileShape
+    from cm4storage.loader.data_files import DataFiles
+    from cm4storage.loader.plugins import Reader
     from cm4storage.storage.store import Store
-    from cm4storage.workload.model import Workload
 
-    Shapes = Callable[[int], tuple[int, ...]]
+_FAULTS_KEPT = 20
 
 
 @dataclass
 class ReadCounters:
-    """What one reader thread has done. Merged when the epoch ends."""
+    """What one reader thread has done. Merged when the epoch ends.
+
+    Attributes
+    ----------
+    io, decode, preprocess : Histogram
+        Seconds of each read, and of decoding and preprocessing each sample.
+    bytes_read, samples : int
+        What came from storage, and the samples that were decoded.
+    skipped_files : int
+    faults : list of str
+        The first errors of skipped files.
+    """
 
     io: Histogram = field(default_factory=Histogram)
     decode: Histogram = field(default_factory=Histogram)
+    preprocess: Histogram = field(default_factory=Histogram)
     bytes_read: int = 0
     samples: int = 0
+    skipped_files: int = 0
+    faults: list[str] = field(default_factory=list)
 
     def merge(self, other: ReadCounters) -> None:
         """Add what `other` has counted."""
         self.io.merge(other.io)
         self.decode.merge(other.decode)
+        self.preprocess.merge(other.preprocess)
         self.bytes_read += other.bytes_read
         self.samples += other.samples
+        self.skipped_files += other.skipped_files
+        self.faults = (self.faults + other.faults)[:_FAULTS_KEPT]
+
+    def note_skipped(self, fault: StorageFault) -> None:
+        """Count a file that is left out."""
+        self.skipped_files += 1
+        if len(self.faults) < _FAULTS_KEPT:
+            self.faults.append(str(fault))
 
 
 class StoredFile:
     """One object of a store as the `Source` that formats read from; counts time and bytes."""
+
+    __slots__ = ("_counters", "_key", "_store", "io_s")
 
     def __init__(self, store: Store, key: str, counters: ReadCounters) -> None:
         self._store = store
@@ -65,7 +90,10 @@ class StoredFile:
         """Fill buffers one after the other."""
         begin = time.perf_counter()
         count = self._store.scatter(self._key, buffers, start=start)
-        self._note(begin, count)
+        elapsed_s = time.perf_counter() - begin
+        self.io_s += elapsed_s
+        self._counters.io.add(elapsed_s)
+        self._counters.bytes_read += count
         return count
 
     def size_bytes(self) -> int:
@@ -90,14 +118,37 @@ class FileReader:
     """Reads and decodes files of the data set for one thread, and times both stages."""
 
     def __init__(
-        self, workload: Workload, shapes: Shapes, store: Store, counters: ReadCounters
+        self, decoder: Reader, files: DataFiles, store: Store, counters: ReadCounters
     ) -> None:
-        self._plan = Plan.of(workload)
-        self._shapes = shapes
-        self._format = format_of(workload.dataset)
-        self._samples_per_file = workload.dataset.num_samples_per_file
+        self._files = files
         self._store = store
         self._counters = counters
+        self._decoder = decoder
+        self._direct = decoder if isinstance(decoder, DirectFormat) else None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether `read_into` may work."""
+        return self._direct is not None
+
+    def read_into(self, index: int, shape: FileShape, rows: Sequence[memoryview | None]) -> bool:
+        """Read the samples of one file straight into `rows`; see `DirectFormat.decode_into`.
+
+        Raises
+        ------
+        StorageFault
+            If the file cannot be read or is damaged.
+        """
+        assert self._direct is not None
+        counters, samples = self._counters, len(rows)
+        file = StoredFile(self._store, self._files.key(index), counters)
+        begin = time.perf_counter()
+        if not self._direct.decode_into(file, shape, rows):
+            return False
+        decode_s = time.perf_counter() - begin - file.io_s
+        counters.decode.add_many(decode_s / samples, samples)
+        counters.samples += samples
+        return True
 
     def samples(self, index: int) -> Generator[memoryview, None, None]:
         """Yield the samples of one file.
@@ -107,24 +158,27 @@ class FileReader:
         StorageFault
             If the file holds more or fewer samples than the workload says, or one of another size.
         """
-        file = StoredFile(self._store, self._plan.key(Split.TRAIN, index), self._counters)
-        sample_bytes = math.prod(self._shapes(index)) * self._plan.dataset.item_bytes
+        file = StoredFile(self._store, self._files.key(index), self._counters)
+        shape = self._files.shape(index)
         counters, count = self._counters, 0
         begin = time.perf_counter()
-        for sample in self._format.decode(file):
+        for sample in self._decoder.decode(file):
             counters.decode.add(max(0.0, time.perf_counter() - begin - file.io_s))
             file.io_s, count = 0.0, count + 1
+            _check_sample(file, shape, count, len(sample))
             counters.samples += 1
-            if count > self._samples_per_file:
-                raise _foreign(file, f"more than {self._samples_per_file} samples")
-            if len(sample) != sample_bytes:
-                raise _foreign(
-                    file, f"sample {count - 1} has {len(sample)} bytes instead of {sample_bytes}"
-                )
             yield sample
             begin = time.perf_counter()
-        if count != self._samples_per_file:
-            raise _foreign(file, f"{count} samples instead of {self._samples_per_file}")
+        if count != shape.samples:
+            raise _foreign(file, f"{count} samples instead of {shape.samples}")
+
+
+def _check_sample(file: StoredFile, shape: FileShape, count: int, size_bytes: int) -> None:
+    if count > shape.samples:
+        raise _foreign(file, f"more than {shape.samples} samples")
+    if size_bytes != shape.record_bytes:
+        expected = f"{size_bytes} bytes instead of {shape.record_bytes}"
+        raise _foreign(file, f"sample {count - 1} has {expected}")
 
 
 def _foreign(file: StoredFile, what: str) -> StorageFault:

@@ -1,8 +1,11 @@
-"""What may end a run before the workload does."""
+"""What a run may leave out, and how it deals with what goes wrong."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+OnError = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)
@@ -19,3 +22,23 @@ class Limits:
     def steps(self, wanted: int) -> int:
         """Return how many of `wanted` steps of an epoch to run."""
         return wanted if self.max_steps is None else min(wanted, self.max_steps)
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How a run is conducted.
+
+    Attributes
+    ----------
+    on_error : {'stop', 'skip'}
+        Whether a file that is missing or damaged stops the run, or is counted and left out: zeros
+        stand in the place of its samples.
+    is_cold : bool
+        Whether the data set is evicted from the page cache before each epoch.
+    records_order : bool
+        Whether the samples of all epochs are written down beside the record.
+    """
+
+    on_error: OnError = "stop"
+    is_cold: bool = False
+    records_order: bool = False

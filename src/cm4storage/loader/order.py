@@ -9,19 +9,65 @@ differs on each run. With ``seed_change_epoch`` every epoch has an order of its 
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
 
 from cm4storage.workload.permutation import Permutation
+from cm4storage.workload.plan import Plan, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator
+
+    import numpy.typing as npt
 
     from cm4storage.workload.model import Workload
-    from cm4storage.workload.sections import Shuffle
+    from cm4storage.workload.setting import Shuffle
 
 _FILES, _SAMPLES = 1, 2
+_FILES_AT_ONCE = 1024
+_DIGESTED_AT_ONCE = 65536
+
+
+class FileRead(NamedTuple):
+    """One file to be read.
+
+    Attributes
+    ----------
+    file_index : int
+        The file's number.
+    places : iterable of int
+        For each sample of the file, in order, its place in the epoch. It ends early where no later
+        sample is wanted; a place that is not wanted may be in it.
+    first, last : int
+        The lowest and the highest place that it can hold.
+    """
+
+    file_index: int
+    places: Iterable[int]
+    first: int
+    last: int
+
+
+class EpochOrder(Protocol):
+    """What the readers ask of the order of one epoch."""
+
+    samples_per_file: int
+
+    def reads(self, wanted: int) -> Iterator[FileRead]:
+        """Yield the reads that fill the first `wanted` places, in about their order.
+
+        The places of one read lie close together; every place is filled exactly once.
+        """
+
+    def ids(self, wanted: int) -> Iterator[int]:
+        """Yield the samples at the first `wanted` places, as file number * samples + sample."""
+
+    def digest(self) -> str:
+        """Return a digest of the order."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +76,13 @@ class RunOrder:
 
     workload: Workload
     entropy: int = field(default_factory=lambda: secrets.randbits(64))
+    split: Split = Split.TRAIN
 
-    def epoch(self, number: int) -> EpochOrder:
+    def epoch(self, number: int) -> ShuffledOrder:
         """Return the order of epoch `number`, counted from 1."""
-        return EpochOrder(self.workload, self._file_key(number), self._sample_key(number))
+        return ShuffledOrder(
+            self.workload, self._file_key(number), self._sample_key(number), self.split
+        )
 
     def _file_key(self, number: int) -> tuple[int, ...] | None:
         reader = self.workload.reader
@@ -51,70 +100,79 @@ class RunOrder:
         train = self.workload.train
         epoch = number if train.seed_change_epoch else 0
         seed = train.seed if mode == "seed" else self.entropy
-        return (kind, seed, epoch)
+        return (kind, seed, epoch) if self.split is Split.TRAIN else (kind, seed, epoch, 1)
 
 
-class EpochOrder:
-    """Which file stands where in one epoch, and which sample of it where within the file."""
+class ShuffledOrder:
+    """Files in the order of a permutation, samples by permutations within blocks of a file."""
 
     def __init__(
         self,
         workload: Workload,
         file_key: tuple[int, ...] | None,
         sample_key: tuple[int, ...] | None,
+        split: Split = Split.TRAIN,
     ) -> None:
         dataset = workload.dataset
-        self.files = dataset.num_files_train
+        self.files = Plan.of(workload).count(split)
         self.samples_per_file = dataset.num_samples_per_file
         self.block = max(1, min(workload.reader.shuffle_size or 1, self.samples_per_file))
         self._sample_key = sample_key if self.block > 1 else None
-        self._file: Callable[[int], int] = (
-            Permutation(self.files, *file_key) if file_key is not None else int
-        )
+        self._permutation = Permutation(self.files, *file_key) if file_key is not None else None
 
-    def earliest_place(self, number: int) -> int:
-        """Return the first place that sample `number` of a file, or a later one, can have."""
-        return number if self._sample_key is None else number - number % self.block
+    def reads(self, wanted: int) -> Iterator[FileRead]:
+        """Yield the reads of one file after the other; see `EpochOrder.reads`."""
+        per_file = self.samples_per_file
+        files = math.ceil(wanted / per_file)
+        for start in range(0, files, _FILES_AT_ONCE):
+            indices = self._file_numbers(start, min(start + _FILES_AT_ONCE, files)).tolist()
+            for position, index in enumerate(indices, start):
+                first = position * per_file
+                places = self._places(index, first, wanted)
+                yield FileRead(index, places, first, first + per_file - 1)
 
-    def file_at(self, position: int) -> int:
-        """Return the number of the file that is read as the `position`-th of the epoch."""
-        return self._file(position)
+    def _file_numbers(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of the files that are read as the `start`-th to before `stop`-th."""
+        positions = np.arange(start, stop)
+        return positions if self._permutation is None else self._permutation.many(positions)
 
-    def places(self, file_index: int) -> Callable[[int], int]:
-        """Return the function from a sample's number in its file to its place among them."""
+    def _places(self, index: int, first: int, wanted: int) -> Iterable[int]:
+        end = first + self.samples_per_file
         if self._sample_key is None:
-            return int
-        key, block, last = self._sample_key, self.block, self.samples_per_file
-        blocks: dict[int, Permutation] = {}
+            return range(first, min(end, wanted))
+        return _ShuffledPlaces((*self._sample_key, index), range(first, end), self.block, wanted)
 
-        def place(number: int) -> int:
-            start = number - number % block
-            if start not in blocks:
-                blocks.clear()
-                blocks[start] = Permutation(min(block, last - start), *key, file_index, start)
-            return start + blocks[start](number - start)
-
-        return place
-
-    def sample_ids(self, count: int) -> list[int]:
-        """Return the first `count` samples of the epoch, as file number * samples + sample."""
-        ids: list[int] = []
-        for position in range(self.files):
-            if len(ids) >= count:
-                break
-            ids.extend(self._ids_of(position, count - len(ids)))
-        return ids[:count]
-
-    def _ids_of(self, position: int, count: int) -> list[int]:
-        file_index = self.file_at(position)
-        place = self.places(file_index)
-        reach = min(self.samples_per_file, count + self.block)
-        by_place = sorted((place(number), number) for number in range(reach))
-        return [file_index * self.samples_per_file + number for _, number in by_place[:count]]
+    def ids(self, wanted: int) -> Iterator[int]:
+        """Yield the first `wanted` samples of the epoch; see `EpochOrder.ids`."""
+        per_file = self.samples_per_file
+        for read in self.reads(wanted):
+            numbers = range(read.file_index * per_file, (read.file_index + 1) * per_file)
+            by_place = sorted(zip(read.places, numbers, strict=False))
+            yield from (number for place, number in by_place if place < wanted)
 
     def digest(self) -> str:
         """Return a digest of the order of all files and the key of the samples' order."""
         hasher = hashlib.sha256(repr((self._sample_key, self.block)).encode())
-        for position in range(self.files):
-            hasher.update(self.file_at(position).to_bytes(8, "little"))
+        for start in range(0, self.files, _DIGESTED_AT_ONCE):
+            numbers = self._file_numbers(start, min(start + _DIGESTED_AT_ONCE, self.files))
+            hasher.update(numbers.astype("<u8").tobytes())
         return hasher.hexdigest()
+
+
+class _ShuffledPlaces:
+    """The places of one file's samples, permuted within blocks; computed block by block."""
+
+    def __init__(self, key: tuple[int, ...], places: range, block: int, wanted: int) -> None:
+        self._key = key
+        self._places = places
+        self._block = block
+        self._wanted = wanted
+
+    def __iter__(self) -> Iterator[int]:
+        first, samples = self._places.start, len(self._places)
+        for start in range(0, samples, self._block):
+            if first + start >= self._wanted:
+                return
+            size = min(self._block, samples - start)
+            for image in Permutation(size, *self._key, start).images():
+                yield first + start + image

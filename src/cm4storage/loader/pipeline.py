@@ -1,191 +1,92 @@
 """Readers and prefetch: threads fill batch slots in the order of the epoch.
 
 A task is a run of consecutive files of the epoch's order. Threads take tasks in order, read and
-decode the files, and copy what the step is handed into the slot of the batch that each sample
-belongs to. There are a few slots; a thread that is too far ahead waits for the step loop. The
-earliest unfinished task never waits for a later one, so the loop always gets its next batch.
+decode the files, and put what the step is handed into the slot of the batch that each sample
+belongs to: straight from storage where the format allows that, else by one copy. There are a few
+slots; a thread that is too far ahead waits for the step loop. The earliest unfinished task never
+waits for a later one, so the loop always gets its next batch.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cm4storage.core.errors import UserError
-from cm4storage.core.units import format_bytes
-from cm4storage.core.waiting import wait_for
+from cm4storage.core.errors import StorageFault
+from cm4storage.formats.format import format_of
 from cm4storage.loader.file_reader import FileReader, ReadCounters
-from cm4storage.workload.plan import Plan
+from cm4storage.loader.slots import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable
 
+    import numpy as np
     import numpy.typing as npt
 
-    from cm4storage.loader.order import EpochOrder
+    from cm4storage.formats.format import FileShape
+    from cm4storage.loader.data_files import DataFiles
+    from cm4storage.loader.limits import OnError
+    from cm4storage.loader.order import EpochOrder, FileRead
+    from cm4storage.loader.plugins import Reader
+    from cm4storage.loader.preprocessing import Preprocessing
+    from cm4storage.loader.slots import BatchSlots
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
-
-
-class BatchSlots:
-    """A ring of batches that threads fill and the step loop empties."""
-
-    def __init__(self, slots: int, batch_size: int, sample_bytes: int) -> None:
-        self.batch_size = batch_size
-        self.sample_bytes = sample_bytes
-        self._slots = np.zeros((slots, batch_size, sample_bytes), np.uint8)
-        self._filled = [0] * slots
-        self._released = 0
-        self._error: BaseException | None = None
-        self._changed = threading.Condition()
-
-    def put(self, place: int, sample: memoryview) -> None:
-        """Copy a sample to its place in the epoch; wait until its batch has a slot.
-
-        What is longer than a slot's row is cut, what is shorter is followed by zeros.
-        """
-        batch, row = divmod(place, self.batch_size)
-        self._await_slot(batch)
-        slot = batch % len(self._slots)
-        target = self._slots[slot, row]
-        taken = min(len(sample), self.sample_bytes)
-        target[:taken] = np.frombuffer(sample, np.uint8, taken)
-        target[taken:] = 0
-        with self._changed:
-            self._filled[slot] += 1
-            if self._filled[slot] == self.batch_size:
-                self._changed.notify_all()
-
-    def _await_slot(self, batch: int) -> None:
-        if batch < self._released + len(self._slots) and self._error is None:
-            return
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._error is not None or batch < self._released + len(self._slots)
-            )
-            if self._error is not None:
-                raise _StoppedError
-
-    def take(self, batch: int) -> npt.NDArray[np.uint8]:
-        """Return batch `batch`, shape (batch size, bytes), uint8; wait until it is full.
-
-        Raises
-        ------
-        BaseException
-            Whatever stopped a reader.
-        """
-        slot = batch % len(self._slots)
-        with self._changed:
-            wait_for(
-                self._changed,
-                lambda: self._error is not None or self._filled[slot] >= self.batch_size,
-            )
-            if self._error is not None:
-                raise self._error
-        batch_slot: npt.NDArray[np.uint8] = self._slots[slot]
-        return batch_slot
-
-    def release(self, batch: int) -> None:
-        """Give the slot of `batch` back to the readers."""
-        with self._changed:
-            self._filled[batch % len(self._slots)] = 0
-            self._released = batch + 1
-            self._changed.notify_all()
-
-    def are_all_released(self, batches: int) -> bool:
-        """Tell whether the step loop is through with the first `batches` batches."""
-        return self._released >= batches
-
-    def raise_error(self) -> None:
-        """Raise what a reader came upon that no `take` has raised, such as a file too long."""
-        if self._error is not None and not isinstance(self._error, _StoppedError):
-            raise self._error
-
-    def rewind(self) -> None:
-        """Forget everything, for the next epoch; no reader may be at work."""
-        self._filled = [0] * len(self._slots)
-        self._released, self._error = 0, None
-
-    def stop(self, error: BaseException) -> None:
-        """Wake everybody; the step loop gets `error`. The first error counts."""
-        with self._changed:
-            self._error = self._error or error
-            self._changed.notify_all()
-
+    from cm4storage.workload.sections import DatasetSection
 
 _PATIENCE_S = 1.0
 
 
-class _StoppedError(Exception):
-    """Ends a reader thread whose run has ended."""
+@dataclass(frozen=True)
+class Reading:
+    """What all epochs of a split have in common.
 
-
-def make_slots(workload: Workload) -> BatchSlots:
-    """Return the slots that ``prefetch_size`` and the shuffling of samples ask for.
-
-    A row holds int(sqrt(record_length_bytes_resize or record_length_bytes)) squared bytes, as the
-    sample that DLIO hands over does.
-
-    Raises
-    ------
-    UserError
-        If they need more memory than the machine has.
+    Attributes
+    ----------
+    workload : Workload
+    files : DataFiles
+    store : Store
+    slots : BatchSlots
+    preprocessing : Preprocessing
+    on_error : {'stop', 'skip'}
+    make_reader : callable from DatasetSection to Reader
     """
-    dataset, reader = workload.dataset, workload.reader
-    length = dataset.record_length_bytes_resize or dataset.record_length_bytes
-    side = int(math.sqrt(length))
-    slots = max(1, reader.prefetch_size) + 1
-    if reader.sample_shuffle != "off":
-        block = min(reader.shuffle_size or 1, dataset.num_samples_per_file)
-        slots = max(slots, math.ceil(block / reader.batch_size) + 1)
-    _require_memory(slots * reader.batch_size * side * side, workload)
-    return BatchSlots(slots, reader.batch_size, side * side)
 
-
-def _require_memory(needed_bytes: int, workload: Workload) -> None:
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed_bytes > memory_bytes:
-        reader = workload.reader
-        raise UserError(
-            f"the batches that are prefetched need {format_bytes(needed_bytes)}, and this machine "
-            f"has {format_bytes(memory_bytes)}",
-            where=f"reader.batch_size={reader.batch_size}, "
-            f"reader.prefetch_size={reader.prefetch_size}, "
-            f"reader.shuffle_size={reader.shuffle_size}",
-            advice="lower them, or dataset.record_length_bytes_resize",
-        )
+    workload: Workload
+    files: DataFiles
+    store: Store
+    slots: BatchSlots
+    preprocessing: Preprocessing
+    on_error: OnError = "stop"
+    make_reader: Callable[[DatasetSection], Reader] = format_of
 
 
 class EpochReaders:
     """The reader threads of one epoch. Use as a context manager."""
 
-    def __init__(
-        self, workload: Workload, store: Store, order: EpochOrder, slots: BatchSlots, steps: int
-    ) -> None:
-        self._workload = workload
-        self._store = store
-        self._order = order
-        self._slots = slots
-        self._shapes = Plan.of(workload).shapes()
+    def __init__(self, reading: Reading, order: EpochOrder, steps: int, epoch: int = 1) -> None:
+        self._reading = reading
+        self._epoch = epoch
+        self._slots = reading.slots
         self._steps = steps
-        self._samples_wanted = steps * workload.reader.batch_size
-        self._tasks = self._split_into_tasks()
+        self._wanted = steps * reading.slots.batch_size
+        self._reads = order.reads(self._wanted)
+        self._files_per_task = _files_per_task(reading.slots.batch_size, order.samples_per_file)
         self._tasks_lock = threading.Lock()
         self._counters: list[ReadCounters] = []
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> EpochReaders:
         self._slots.rewind()
-        for number in range(max(1, self._workload.reader.read_threads)):
+        for number in range(max(1, self._reading.workload.reader.read_threads)):
             counters = ReadCounters()
             thread = threading.Thread(
-                target=self._run, args=(counters,), name=f"reader-{number}", daemon=True
+                target=self._run, args=(number, counters), name=f"reader-{number}", daemon=True
             )
             self._counters.append(counters)
             self._threads.append(thread)
@@ -194,7 +95,7 @@ class EpochReaders:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None or not self._slots.are_all_released(self._steps):
-            self._slots.stop(_StoppedError())
+            self._slots.stop(StoppedError())
         # After an error a thread may hang in a request to a silent service: it is left behind.
         deadline = time.monotonic() + _PATIENCE_S if kind is not None else math.inf
         for thread in self._threads:
@@ -203,6 +104,14 @@ class EpochReaders:
         if kind is None:
             self._slots.raise_error()
 
+    def take(self, step: int) -> npt.NDArray[np.generic]:
+        """Return the batch of a step; wait until it is full."""
+        return self._slots.take(step)
+
+    def release(self, step: int) -> None:
+        """Give the batch of a step back."""
+        self._slots.release(step)
+
     def counters(self) -> ReadCounters:
         """Return what all threads have done; call it after the epoch."""
         total = ReadCounters()
@@ -210,37 +119,150 @@ class EpochReaders:
             total.merge(counters)
         return total
 
-    def _split_into_tasks(self) -> Iterator[range]:
-        """Yield ranges of file positions: the files of one batch, where files fill batches."""
-        batch_size, per_file = self._workload.reader.batch_size, self._order.samples_per_file
-        files_per_task = batch_size // per_file if batch_size % per_file == 0 else 1
-        files = math.ceil(self._samples_wanted / per_file)
-        for start in range(0, files, files_per_task):
-            yield range(start, min(start + files_per_task, files))
-
-    def _next_task(self) -> range | None:
+    def _next_task(self) -> list[FileRead]:
         with self._tasks_lock:
-            return next(self._tasks, None)
+            return list(islice(self._reads, self._files_per_task))
 
-    def _run(self, counters: ReadCounters) -> None:
+    def _run(self, number: int, counters: ReadCounters) -> None:
         try:
-            reader = FileReader(self._workload, self._shapes, self._store, counters)
-            while (task := self._next_task()) is not None:
-                for position in task:
-                    self._read(position, reader)
-        except _StoppedError:
+            worker = Worker(self._reading, self._wanted, counters, (self._epoch, number))
+            while task := self._next_task():
+                worker.do(task)
+        except StoppedError:
             pass
         except BaseException as error:  # noqa: BLE001 - handed to the step loop, which raises it
             self._slots.stop(error)
 
-    def _read(self, position: int, reader: FileReader) -> None:
-        index = self._order.file_at(position)
-        base = position * self._order.samples_per_file
-        place_of = self._order.places(index)
-        with closing(reader.samples(index)) as samples:
-            for number, sample in enumerate(samples):
-                if base + self._order.earliest_place(number) >= self._samples_wanted:
-                    break
-                place = base + place_of(number)
-                if place < self._samples_wanted:
+
+def _files_per_task(batch_size: int, samples_per_file: int) -> int:
+    """Return how many files fill one batch exactly; 1 where none do."""
+    return batch_size // samples_per_file if batch_size % samples_per_file == 0 else 1
+
+
+class Worker:
+    """One reader thread's work: fills the places of one task after the other."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        wanted: int,
+        counters: ReadCounters,
+        stream: tuple[int, int],
+    ) -> None:
+        self._slots = reading.slots
+        self._wanted = wanted
+        self._skips = reading.on_error == "skip"
+        self._counters = counters
+        decoder = reading.make_reader(reading.workload.dataset)
+        self._reader = FileReader(decoder, reading.files, reading.store, counters)
+        self._preprocessing = reading.preprocessing.of_thread(*stream)
+        self._files = reading.files
+        self._is_plain = self._preprocessing is None and not self._skips
+        self._batch, self._count = 0, 0
+
+    def do(self, task: Iterable[FileRead]) -> None:
+        """Read the files of a task.
+
+        Raises
+        ------
+        StorageFault
+            If one cannot be read or is damaged, unless such files are skipped.
+        """
+        for read in task:
+            done: list[int] = []
+            try:
+                self._read(read, done)
+            except StorageFault as fault:
+                if not self._skips:
+                    raise
+                self._skip(read, done, fault)
+        self._flush()
+
+    def _read(self, read: FileRead, done: list[int]) -> None:
+        if not (self._reader.is_direct and self._read_direct(read, done)):
+            self._read_by_copy(read, done)
+
+    def _read_direct(self, read: FileRead, done: list[int]) -> bool:
+        """Read a file straight into the rows of its samples, if all of them can have a slot."""
+        slots = self._slots
+        first_batch = read.first // slots.batch_size
+        last_batch = min(read.last, self._wanted - 1) // slots.batch_size
+        if last_batch - first_batch >= slots.count:
+            return False
+        self._await(last_batch)
+        shape = self._files.shape(read.file_index)
+        places = (read.first,) if read.last == read.first else tuple(read.places)
+        rows = self._rows(places, shape)
+        if not self._reader.read_into(read.file_index, shape, rows):
+            return False
+        if shape.record_bytes < slots.sample_bytes:
+            self._pad(places, shape.record_bytes)
+        if self._is_plain and first_batch == last_batch:
+            self._count_in(first_batch, len(rows) - rows.count(None))
+        else:
+            for place in places:
+                if place < self._wanted:
+                    self._finish(place, done)
+        return True
+
+    def _rows(self, places: tuple[int, ...], shape: FileShape) -> list[memoryview | None]:
+        """Return the rows of a file's samples; None for those that are not wanted."""
+        slots, wanted, size_bytes = self._slots, self._wanted, shape.record_bytes
+        rows: list[memoryview | None]
+        rows = [slots.row(place) if place < wanted else None for place in places]
+        if size_bytes < slots.sample_bytes:
+            rows = [row and row[:size_bytes] for row in rows]
+        return rows + [None] * (shape.samples - len(places))
+
+    def _pad(self, places: tuple[int, ...], start: int) -> None:
+        for place in places:
+            if place < self._wanted:
+                self._slots.clear(place, start)
+
+    def _read_by_copy(self, read: FileRead, done: list[int]) -> None:
+        count = 0
+        with closing(self._reader.samples(read.file_index)) as samples:
+            for place, sample in zip(read.places, samples, strict=False):
+                count += 1
+                if place < self._wanted:
+                    self._await(place // self._slots.batch_size)
                     self._slots.put(place, sample)
+                    self._finish(place, done)
+            if count == self._files.samples_per_file:
+                next(samples, None)  # says so if the file holds more
+
+    def _await(self, batch: int) -> None:
+        if not self._slots.has_slot(batch):
+            self._flush()
+            self._slots.await_slot(batch)
+
+    def _finish(self, place: int, done: list[int]) -> None:
+        """Count a sample that is in its row; the step loop hears of it batch by batch."""
+        if self._preprocessing is not None:
+            self._counters.preprocess.add(self._preprocessing.run())
+        if self._skips:
+            done.append(place)
+        self._count_in(place // self._slots.batch_size, 1)
+
+    def _count_in(self, batch: int, samples: int) -> None:
+        if batch != self._batch:
+            self._flush()
+            self._batch = batch
+        self._count += samples
+        if self._count == self._slots.batch_size:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._count:
+            self._slots.add(self._batch, self._count)
+            self._count = 0
+
+    def _skip(self, read: FileRead, done: list[int], fault: StorageFault) -> None:
+        """Leave out a file: zeros stand where its samples should."""
+        self._counters.note_skipped(fault)
+        filled = set(done)
+        for place in read.places:
+            if place < self._wanted and place not in filled:
+                self._await(place // self._slots.batch_size)
+                self._slots.clear(place)
+                self._finish(place, done)

@@ -2,52 +2,72 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cm4storage.core.waiting import pause
-from cm4storage.loader.file_reader import ReadCounters
-from cm4storage.loader.order import RunOrder
-from cm4storage.loader.pipeline import BatchSlots, EpochReaders, make_slots
-from cm4storage.results.records import EpochRecord
+from cm4storage.loader.limits import Conduct, Limits
+from cm4storage.loader.phase import Phase
+from cm4storage.loader.plugins import Plugins
+from cm4storage.workload.plan import Split
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cm4storage.core.progress import Progress
-    from cm4storage.loader.limits import Limits
+    from cm4storage.loader.file_reader import ReadCounters
+    from cm4storage.loader.order import EpochOrder
     from cm4storage.ranks.communicator import Communicator
+    from cm4storage.results.records import EpochRecord
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
+
+FIRST_IDS = 10
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `run` returns: the epochs, what the readers counted, and the order of epoch 1."""
+    """What `Trainer.run` returns.
+
+    Attributes
+    ----------
+    epochs, evaluations : list of EpochRecord
+        The latter with the number of the epoch that they follow.
+    counters : ReadCounters
+        What the readers counted in all epochs.
+    order_digest : str
+        Of the first epoch.
+    first_sample_ids : list of int
+    order : callable
+        From the number of an epoch to its order.
+    """
 
     epochs: list[EpochRecord]
+    evaluations: list[EpochRecord]
     counters: ReadCounters
     order_digest: str
     first_sample_ids: list[int]
-
-
-FIRST_IDS = 10
+    order: Callable[[int], EpochOrder]
 
 
 class Trainer:
     """Runs the epochs of one rank."""
 
     def __init__(
-        self, workload: Workload, store: Store, ranks: Communicator, progress: Progress
+        self,
+        workload: Workload,
+        store: Store,
+        ranks: Communicator,
+        progress: Progress,
+        conduct: Conduct | None = None,
+        plugins: Plugins | None = None,
     ) -> None:
         self._workload = workload
         self._store = store
         self._ranks = ranks
         self._progress = progress
-        self._order = RunOrder(workload)
-        self._counters = ReadCounters()
+        self._conduct = conduct or Conduct()
+        self._plugins = (plugins or Plugins()).completed(workload)
 
     def run(self, limits: Limits) -> Outcome:
         """Run all epochs.
@@ -59,60 +79,40 @@ class Trainer:
         """
         epochs = limits.epochs(self._workload.train.epochs)
         steps = limits.steps(self._workload.steps_per_epoch(self._ranks.size))
-        slots = make_slots(self._workload)
-        self._progress.start("training", epochs * steps, "step")
+        eval_steps = limits.steps(self._workload.eval_steps(self._ranks.size))
+        evaluated = [n for n in range(1, epochs + 1) if self._workload.is_evaluated_after(n)]
+        training = self._phase(Split.TRAIN)
+        evaluation = self._phase(Split.EVAL) if evaluated and eval_steps else None
+        total_steps = epochs * steps + (len(evaluated) * eval_steps if evaluation else 0)
+        self._progress.start("training", total_steps, "step")
+        records: list[EpochRecord] = []
+        evaluations: list[EpochRecord] = []
         try:
-            records = [self._epoch(number, steps, slots) for number in range(1, epochs + 1)]
+            for number in range(1, epochs + 1):
+                records.append(training.run(number, steps, self._progress))
+                if evaluation is not None and number in evaluated:
+                    evaluations.append(evaluation.run(number, eval_steps, self._progress))
         finally:
             self._progress.finish()
-        first = self._order.epoch(1)
-        return Outcome(records, self._counters, first.digest(), first.sample_ids(FIRST_IDS))
+        return self._outcome(training, records, evaluation, evaluations)
 
-    def _epoch(self, number: int, steps: int, slots: BatchSlots) -> EpochRecord:
-        seed = self._workload.train.seed + number
-        durations_s = self._draw_computation(steps, seed)
-        order = self._order.epoch(number)
-        start, begin = _now(), time.perf_counter()
-        with EpochReaders(self._workload, self._store, order, slots, steps) as readers:
-            wait_s, compute_s, barrier_s = self._steps(durations_s, slots)
-            end, duration_s = _now(), time.perf_counter() - begin
-        counters = readers.counters()
-        self._counters.merge(counters)
-        return EpochRecord(
-            number=number,
-            start=start,
-            end=end,
-            duration_s=duration_s,
-            wait_s=wait_s,
-            compute_s=compute_s,
-            barrier_s=barrier_s,
-            bytes_read=counters.bytes_read,
-            samples=steps * self._workload.reader.batch_size,
-        )
+    def _phase(self, split: Split) -> Phase:
+        # What is the user's own trains; an evaluation reads as we do, with the user's reader.
+        plugins = self._plugins
+        if split is Split.EVAL:
+            plugins = Plugins(reader=plugins.reader)
+        return Phase(self._workload, self._store, self._ranks, split, self._conduct, plugins)
 
-    def _steps(
-        self, durations_s: list[float], slots: BatchSlots
-    ) -> tuple[list[float], list[float], list[float] | None]:
-        wait_s, compute_s, barrier_s = [], [], []
-        clock = time.perf_counter
-        for step, duration_s in enumerate(durations_s):
-            begin = clock()
-            slots.take(step)
-            received = clock()
-            pause(duration_s)
-            computed = clock()
-            slots.release(step)
-            barrier_s.append(self._ranks.barrier())
-            wait_s.append(received - begin)
-            compute_s.append(computed - received)
-            self._progress.advance(1)
-        waited = [seconds for seconds in barrier_s if seconds is not None]
-        return wait_s, compute_s, waited or None
-
-    def _draw_computation(self, steps: int, seed: int) -> list[float]:
-        generator = np.random.default_rng(seed)
-        return [self._workload.computation_time.draw(generator) for _ in range(steps)]
-
-
-def _now() -> str:
-    return datetime.now().astimezone().replace(tzinfo=None).isoformat(timespec="microseconds")
+    def _outcome(
+        self,
+        training: Phase,
+        records: list[EpochRecord],
+        evaluation: Phase | None,
+        evaluations: list[EpochRecord],
+    ) -> Outcome:
+        counters = training.counters
+        if evaluation is not None:
+            counters.merge(evaluation.counters)
+        first = training.order(1)
+        ids = list(islice(first.ids(self._workload.total_samples), FIRST_IDS))
+        return Outcome(records, evaluations, counters, first.digest(), ids, training.order)

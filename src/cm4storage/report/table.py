@@ -6,7 +6,16 @@ from typing import Any
 
 from cm4storage.core.units import format_bytes, format_count, format_seconds
 
-_STAGE_NAMES = {"": "wait for a batch", "io_": "read", "decode_": "decode a sample"}
+_STAGE_NAMES = {
+    "": "wait for a batch",
+    "io_": "read",
+    "decode_": "decode a sample",
+    "preprocess_": "preprocess a sample",
+    "h2d_": "move to the device",
+    "barrier_": "wait for other ranks",
+}
+_ALWAYS_SHOWN = ("", "io_", "decode_")
+_COLUMNS = {"p50": "P50", "p95": "P95", "p99": "P99", "p99_9": "P99.9", "max": "max"}
 
 _REASONS_SHOWN = 2
 
@@ -25,6 +34,7 @@ def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
     """
     lines = [_title(report), "", *_figures(report), "", *_latencies(report), ""]
     lines += [f"note: {note}" for note in report["notes"]]
+    lines += [f"skipped: {fault.splitlines()[0]}" for fault in report["first_faults"][:3]]
     lines += [f"results   {folder}", f"run again {rerun_command}"]
     return "\n".join(lines)
 
@@ -46,7 +56,29 @@ def _figures(report: dict[str, Any]) -> list[str]:
         _row("throughput", _measured(report, "throughput_{}samples_per_sec", "samples/s")),
         _row("read from storage", _measured(report, "read_{}mib_per_s", "MiB/s")),
         _row("bytes read", amount),
+        *_page_cache(report),
+        *_evaluation(report),
     ]
+
+
+def _page_cache(report: dict[str, Any]) -> list[str]:
+    """Return what was in the page cache before the first epoch and after the last."""
+    before = report["epochs"][0]["page_cache_before_percent"]
+    after = report["epochs"][-1]["page_cache_after_percent"]
+    if before is None or after is None:
+        return []
+    how = "evicted before each epoch" if report["conduct"].get("is_cold") else "as it was found"
+    text = f"{before:.0f} % of the data set before the run, {after:.0f} % after it  ({how})"
+    return [_row("page cache", text)]
+
+
+def _evaluation(report: dict[str, Any]) -> list[str]:
+    """Return the mean throughput of the evaluations, if there were any."""
+    rates = [each["samples_per_s"] for each in report["evaluations"]]
+    if not rates:
+        return []
+    times = format_count(len(rates), "evaluation")
+    return [_row("evaluation", f"{sum(rates) / len(rates):,.1f} samples/s  ({times})")]
 
 
 def _epochs(report: dict[str, Any]) -> str:
@@ -84,10 +116,12 @@ def _spread(report: dict[str, Any], stdev: float) -> str:
 
 
 def _latencies(report: dict[str, Any]) -> list[str]:
-    lines = [f"  {'latency':<25} {'P50':>10} {'P95':>10} {'P99':>10}"]
+    lines = [f"  {'latency':<25} {' '.join(f'{title:>9}' for title in _COLUMNS.values())}"]
     for prefix, name in _STAGE_NAMES.items():
-        cells = [_milliseconds(report[f"{prefix}p{p}_latency_ms"]) for p in (50, 95, 99)]
-        lines.append(f"  {name:<25} {' '.join(f'{cell:>10}' for cell in cells)}")
+        values = [report[f"{prefix}{column}_latency_ms"] for column in _COLUMNS]
+        if prefix in _ALWAYS_SHOWN or any(value is not None for value in values):
+            cells = map(_milliseconds, values)
+            lines.append(f"  {name:<25} {' '.join(f'{cell:>9}' for cell in cells)}")
     return lines
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cm4storage.results.metrics import EpochMetrics, Spread, of_epoch
+from cm4storage.core.units import format_count
+from cm4storage.results.metrics import EpochMetrics, Spread, of_epoch, of_evaluation
 from cm4storage.workload.resolve import from_document
 
 if TYPE_CHECKING:
-    from cm4storage.results.records import RunRecord
+    from cm4storage.results.records import EpochRecord, RunRecord
     from cm4storage.workload.model import Workload
 
 TUNABLE_KEYS = frozenset(
@@ -37,6 +38,7 @@ class RunFigures:
     record: RunRecord
     workload: Workload
     epochs: list[EpochMetrics]
+    evaluations: list[EpochMetrics] = field(default_factory=list)
 
     @property
     def au_fraction(self) -> Spread:
@@ -64,12 +66,25 @@ class RunFigures:
             reasons += [f"{key} was changed" for key in changed]
         limits = self.record.limits
         reasons += [f"limited by {name}={value}" for name, value in limits.items() if value]
+        skipped = sum(epoch.skipped_files for epoch in self._all_records)
+        if skipped:
+            reasons.append(f"{format_count(skipped, 'file')} skipped")
         return reasons
+
+    @property
+    def _all_records(self) -> list[EpochRecord]:
+        return [*self.record.epochs, *self.record.evaluations]
 
     @property
     def meets_expectation(self) -> bool:
         """Whether the mean AU reaches the workload's threshold."""
         mean = self.au_fraction.mean
+        return mean is not None and mean >= self.workload.au_threshold
+
+    @property
+    def evaluations_meet_expectation(self) -> bool:
+        """Whether the mean AU of the evaluations reaches the workload's threshold."""
+        mean = Spread.of([each.au_fraction for each in self.evaluations]).mean
         return mean is not None and mean >= self.workload.au_threshold
 
 
@@ -82,4 +97,9 @@ def of_run(record: RunRecord) -> RunFigures:
         If the workload in the record is damaged.
     """
     workload = from_document(record.workload, "the run's record").workload
-    return RunFigures(record, workload, [of_epoch(epoch, workload) for epoch in record.epochs])
+    return RunFigures(
+        record,
+        workload,
+        [of_epoch(epoch, workload) for epoch in record.epochs],
+        [of_evaluation(epoch, workload) for epoch in record.evaluations],
+    )

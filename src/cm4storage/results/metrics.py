@@ -7,13 +7,15 @@ Variant "v3.0", MLPerf Storage v3.0 (``utils/statscounter.py`` of mlcommons/DLIO
     AU         = sum(compute[a:n-b]) / total_time
     throughput = len(compute[a:n-b]) / total_time * batch_size
 
+An evaluation has the same AU, and throughput = len(compute) / duration * batch_size_eval.
+
 An epoch whose window has no step has no figure: None, never 0.
 """
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -75,3 +77,10 @@ def of_epoch(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
         return EpochMetrics(None, None, rate, len(window))
     throughput = len(window) / total_s * workload.reader.batch_size
     return EpochMetrics(sum(window) / total_s, throughput, rate, len(window))
+
+
+def of_evaluation(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
+    """Return the figures of an evaluation in the variant `FORMULA_VARIANT`."""
+    metrics = of_epoch(epoch, workload)
+    throughput = len(epoch.compute_s) / epoch.duration_s * workload.reader.batch_size_eval
+    return replace(metrics, samples_per_s=throughput)

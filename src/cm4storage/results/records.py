@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "run.json"
 SCHEMA = "cm4storage.run"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,14 @@ class EpochRecord:
         For each step: seconds waited for the batch, and seconds of emulated computation.
     barrier_s : list of float or None
         For each step: seconds waited for the other ranks; None with one rank.
+    h2d_s : list of float or None
+        For each step: seconds in which a compute step of the user's moved the batch to its device.
     bytes_read, samples : int
         What came from storage, and how many samples were handed over.
+    skipped_files : int
+        Files that could not be read and were left out, where the user asked for that.
+    resident_before, resident_after : float or None
+        Share of the data set's pages in this machine's page cache, 0 to 1; None: not known.
     """
 
     number: int
@@ -47,6 +53,10 @@ class EpochRecord:
     barrier_s: list[float] | None
     bytes_read: int
     samples: int
+    h2d_s: list[float] | None = None
+    skipped_files: int = 0
+    resident_before: float | None = None
+    resident_after: float | None = None
 
     @property
     def process_s(self) -> list[float]:
@@ -74,8 +84,14 @@ class RunRecord:
         ``max_epochs`` and ``max_steps``; null where there was none.
     epochs : list of EpochRecord
     stages : dict
-        Histograms by stage: ``io`` for each read, ``decode`` for each sample; a stage that did not
-        happen is not in it.
+        Histograms by stage: ``io`` for each read, ``decode`` and ``preprocess`` for each sample; a
+        stage that did not happen is not in it.
+    evaluations : list of EpochRecord
+        Each with the number of the epoch that it follows.
+    conduct : dict
+        ``on_error`` and ``is_cold``.
+    faults : list of str
+        The first errors of skipped files.
     """
 
     start: str
@@ -87,6 +103,9 @@ class RunRecord:
     limits: dict[str, int | None]
     epochs: list[EpochRecord]
     stages: dict[str, Histogram] = field(default_factory=dict)
+    evaluations: list[EpochRecord] = field(default_factory=list)
+    conduct: dict[str, Any] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
         """Write the record to `folder`."""
@@ -130,7 +149,8 @@ def _version_of(document: dict[str, Any]) -> int:
 
 
 def _from_document(document: dict[str, Any]) -> RunRecord:
-    document["epochs"] = [EpochRecord(**epoch) for epoch in document["epochs"]]
+    for name in ("epochs", "evaluations"):  # version 1 had no evaluations
+        document[name] = [EpochRecord(**epoch) for epoch in document.get(name, [])]
     document["stages"] = {
         name: Histogram.from_json(stage) for name, stage in document["stages"].items()
     }

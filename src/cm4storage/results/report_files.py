@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
@@ -11,6 +12,7 @@ from cm4storage.results.histogram import Histogram
 from cm4storage.results.metrics import FORMULA_VARIANT, EpochMetrics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from cm4storage.results.figures import RunFigures
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 SCHEMA = "cm4storage.report"
 VERSION = 1
 
-PERCENTILES = (50, 95, 99)
-STAGES = ("io", "decode", "h2d")
+PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
+STAGES = ("io", "decode", "preprocess", "h2d", "compute", "barrier")
 
 
 def write_report_files(figures: RunFigures, folder: Path) -> dict[str, Any]:
@@ -55,29 +57,45 @@ def build_report(figures: RunFigures) -> dict[str, Any]:
         "read_mib_per_s": figures.read_mib_per_s.mean,
         "read_stdev_mib_per_s": figures.read_mib_per_s.stdev,
     }
-    report |= _latencies("", _waits(record.epochs))
+    stages = record.stages | {
+        "compute": _histogram(epoch.compute_s for epoch in record.epochs),
+        "h2d": _histogram(epoch.h2d_s or [] for epoch in record.epochs),
+        "barrier": _histogram(epoch.barrier_s or [] for epoch in record.epochs),
+    }
+    report |= _latencies("", _histogram(epoch.wait_s for epoch in record.epochs))
     for stage in STAGES:
-        report |= _latencies(f"{stage}_", record.stages.get(stage))
-    return report | _provenance(figures)
+        report |= _latencies(f"{stage}_", stages.get(stage))
+    return report | _evaluation(figures) | _provenance(figures)
 
 
 def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else fraction * 100
 
 
-def _waits(epochs: list[EpochRecord]) -> Histogram:
-    waits = Histogram()
-    for epoch in epochs:
-        for wait_s in epoch.wait_s:
-            waits.add(wait_s)
-    return waits
+def _histogram(durations_s: Iterable[list[float]]) -> Histogram:
+    histogram = Histogram()
+    for duration_s in chain.from_iterable(durations_s):
+        histogram.add(duration_s)
+    return histogram
 
 
 def _latencies(prefix: str, stage: Histogram | None) -> dict[str, float | None]:
-    values = {p: stage.percentile_s(p) if stage else None for p in PERCENTILES}
+    values = {p: stage.percentile_s(q) if stage else None for p, q in PERCENTILES.items()}
+    values["max"] = stage.max_s if stage and stage.count else None
     return {
-        f"{prefix}p{p}_latency_ms": None if value is None else value * 1e3
-        for p, value in values.items()
+        f"{prefix}{name}_latency_ms": None if value is None else value * 1e3
+        for name, value in values.items()
+    }
+
+
+def _evaluation(figures: RunFigures) -> dict[str, Any]:
+    return {
+        "evaluations": [
+            _epoch(epoch, metrics)
+            for epoch, metrics in zip(figures.record.evaluations, figures.evaluations, strict=True)
+        ],
+        "skipped_files": sum(epoch.skipped_files for epoch in figures.record.epochs),
+        "first_faults": figures.record.faults,
     }
 
 
@@ -97,6 +115,7 @@ def _provenance(figures: RunFigures) -> dict[str, Any]:
         "workload_source": record.workload["source"],
         "workload_overrides": record.workload["overrides"],
         "limits": record.limits,
+        "conduct": record.conduct,
         "notes": record.workload["notes"],
         "epochs": [
             _epoch(epoch, metrics)
@@ -122,24 +141,29 @@ def _epoch(epoch: EpochRecord, metrics: EpochMetrics) -> dict[str, Any]:
         "read_mib_per_s": metrics.read_mib_per_s,
         "bytes_read": epoch.bytes_read,
         "samples": epoch.samples,
+        "skipped_files": epoch.skipped_files,
+        "page_cache_before_percent": _percent(epoch.resident_before),
+        "page_cache_after_percent": _percent(epoch.resident_after),
     }
 
 
+_STAGE_PREFIXES = ("", *(f"{stage}_" for stage in STAGES))
 _RUN_COLUMNS = (
     "benchmark_name", "scale", "backend_type", "framework", "format", "batch_size", "read_threads",
     "shuffle", "seed", "data_folder", "total_samples", "total_bytes", "au_mean_percent",
     "au_stdev_percent", "au_met", "throughput_samples_per_sec", "read_mib_per_s",
     "total_execution_time_secs",
-    *(f"{stage}p{p}_latency_ms" for stage in ("", "io_", "decode_", "h2d_") for p in PERCENTILES),
+    *(f"{s}{p}_latency_ms" for s in _STAGE_PREFIXES for p in (*PERCENTILES, "max")),
 )  # fmt: skip
 _EPOCH_COLUMNS = (
     "epoch", "rank", "steps", "measured_steps", "duration_s", "au_percent", "samples_per_s",
-    "bytes_read", "samples",
+    "bytes_read", "samples", "skipped_files", "page_cache_before_percent",
+    "page_cache_after_percent",
 )  # fmt: skip
 
 
 def _csv(report: dict[str, Any]) -> str:
-    """Return one row for the run, and one for each epoch and rank."""
+    """Return one row for the run, and one for each epoch, evaluation and rank."""
     stream = io.StringIO()
     writer = csv.DictWriter(
         stream, ["row", *_RUN_COLUMNS, *_EPOCH_COLUMNS], extrasaction="ignore", lineterminator="\n"
@@ -147,6 +171,7 @@ def _csv(report: dict[str, Any]) -> str:
     writer.writeheader()
     writer.writerow({"row": "run"} | report)
     identity = {name: report[name] for name in ("benchmark_name", "scale", "backend_type")}
-    for epoch in report["epochs"]:
-        writer.writerow({"row": "epoch"} | identity | epoch)
+    for name, rows in (("epoch", report["epochs"]), ("evaluation", report["evaluations"])):
+        for epoch in rows:
+            writer.writerow({"row": name} | identity | epoch)
     return stream.getvalue()

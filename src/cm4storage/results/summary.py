@@ -12,6 +12,8 @@ import yaml
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results.dlio_log import dlio_log
+from cm4storage.results.metrics import Spread
+from cm4storage.workload.entries import nested
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from cm4storage.results.metrics import EpochMetrics
     from cm4storage.results.records import EpochRecord
 
+STATS_NAME = "0_per_epoch_stats.json"
+
 _GIB = 2**30
 _MIB = 2**20
 
@@ -27,9 +31,28 @@ _MIB = 2**20
 def write_dlio_files(figures: RunFigures, folder: Path) -> None:
     """Write DLIO's files into `folder`; ``summary.json`` last, as the sign of a complete run."""
     _write_config(figures, folder / "dlio_config")
-    write_json_atomically(folder / "0_per_epoch_stats.json", per_epoch_stats(figures))
+    write_statistics(figures, folder)
+
+
+def write_statistics(
+    figures: RunFigures,
+    folder: Path,
+    *,
+    stats_name: str = STATS_NAME,
+    log_name: str = "dlio.log",
+) -> None:
+    """Write DLIO's files of one rank, its configuration left out; ``summary.json`` is the last.
+
+    Parameters
+    ----------
+    stats_name : str
+        ``per_epoch_stats.json`` in the release of 2024.
+    log_name : str
+        As in ``output.log_file``.
+    """
+    write_json_atomically(folder / stats_name, per_epoch_stats(figures))
     write_json_atomically(folder / "0_output.json", rank_output(figures))
-    write_text_atomically(folder / "dlio.log", dlio_log(figures))
+    write_text_atomically(folder / log_name, dlio_log(figures))
     write_json_atomically(folder / "summary.json", summary(figures))
 
 
@@ -67,7 +90,7 @@ def _mark(figures: RunFigures) -> dict[str, Any]:
 
 def _metric(figures: RunFigures) -> dict[str, Any]:
     au, throughput = figures.au_fraction, figures.samples_per_s
-    nominal_mib = figures.workload.dataset.record_length_bytes / _MIB
+    nominal_mib = figures.workload.dataset.sample_bytes / _MIB
     return {
         "train_au_percentage": [_times(epoch.au_fraction, 100) for epoch in figures.epochs],
         "train_au_mean_percentage": _times(au.mean, 100),
@@ -78,6 +101,28 @@ def _metric(figures: RunFigures) -> dict[str, Any]:
         "train_throughput_stdev_samples_per_second": throughput.stdev,
         "train_io_mean_MB_per_second": _times(throughput.mean, nominal_mib),
         "train_io_stdev_MB_per_second": _times(throughput.stdev, nominal_mib),
+        **_eval_metric(figures),
+    }
+
+
+def _eval_metric(figures: RunFigures) -> dict[str, Any]:
+    """Return the figures of the evaluations under DLIO's names; none where there was none."""
+    if not figures.evaluations:
+        return {}
+    au = Spread.of([each.au_fraction for each in figures.evaluations])
+    rates = [each.samples_per_s for each in figures.evaluations]
+    throughput = Spread.of(rates)
+    nominal_mib = figures.workload.dataset.sample_bytes / _MIB
+    return {
+        "eval_au_percentage": [_times(each.au_fraction, 100) for each in figures.evaluations],
+        "eval_au_mean_percentage": _times(au.mean, 100),
+        "eval_au_meet_expectation": "success" if figures.evaluations_meet_expectation else "fail",
+        "eval_au_stdev_percentage": _times(au.stdev, 100),
+        "eval_throughput_samples_per_second": rates,
+        "eval_throughput_mean_samples_per_second": throughput.mean,
+        "eval_throughput_stdev_samples_per_second": throughput.stdev,
+        "eval_io_mean_MB_per_second": _times(throughput.mean, nominal_mib),
+        "eval_io_stdev_MB_per_second": _times(throughput.stdev, nominal_mib),
     }
 
 
@@ -87,7 +132,7 @@ def _times(value: float | None, factor: float) -> float | None:
 
 def _nominal_bytes(figures: RunFigures) -> float:
     dataset = figures.workload.dataset
-    return dataset.num_files_train * dataset.num_samples_per_file * dataset.record_length_bytes
+    return dataset.num_files_train * dataset.num_samples_per_file * dataset.sample_bytes
 
 
 def _potential_caching(figures: RunFigures) -> int:
@@ -105,12 +150,22 @@ def per_epoch_stats(figures: RunFigures) -> dict[str, Any]:
                 "end": epoch.end,
                 "duration": f"{epoch.duration_s:.2f}",
             },
+            **_eval_stats(figures, epoch.number),
             "end": epoch.end,
             "duration": f"{epoch.duration_s:.2f}",
             **_mark(figures),
         }
         for epoch in figures.record.epochs
     }
+
+
+def _eval_stats(figures: RunFigures, number: int) -> dict[str, Any]:
+    """Return start, end and duration of the evaluation after epoch `number`, if there was one."""
+    for each in figures.record.evaluations:
+        if each.number == number:
+            duration = f"{each.duration_s:.2f}"
+            return {"eval": {"start": each.start, "end": each.end, "duration": duration}}
+    return {}
 
 
 def rank_output(figures: RunFigures) -> dict[str, Any]:
@@ -126,29 +181,36 @@ def rank_output(figures: RunFigures) -> dict[str, Any]:
         "hostname": host["hostname"],
         **_mark(figures),
     }
+    evaluations = {
+        each.number: ("eval", each, metrics)
+        for each, metrics in zip(figures.record.evaluations, figures.evaluations, strict=True)
+    }
     for epoch, metrics in zip(figures.record.epochs, figures.epochs, strict=True):
-        document[str(epoch.number)] = _epoch_output(epoch, metrics, host)
+        blocks = [("block1", epoch, metrics)]
+        if epoch.number in evaluations:
+            blocks.append(evaluations[epoch.number])
+        document[str(epoch.number)] = _epoch_output(blocks, host)
     return document
 
 
 def _epoch_output(
-    epoch: EpochRecord, metrics: EpochMetrics, host: dict[str, Any]
+    blocks: list[tuple[str, EpochRecord, EpochMetrics]], host: dict[str, Any]
 ) -> dict[str, Any]:
     return {
-        "load": {"block1": epoch.wait_s},
-        "proc": {"block1": epoch.process_s},
-        "compute": {"block1": epoch.compute_s},
-        "throughput": {"block1": metrics.samples_per_s},
-        "au": {"block1": _times(metrics.au_fraction, 100)},
+        "load": {name: epoch.wait_s for name, epoch, _ in blocks},
+        "proc": {name: epoch.process_s for name, epoch, _ in blocks},
+        "compute": {name: epoch.compute_s for name, epoch, _ in blocks},
+        "throughput": {name: metrics.samples_per_s for name, _, metrics in blocks},
+        "au": {name: _times(metrics.au_fraction, 100) for name, _, metrics in blocks},
         "host_meminfo": host["memory"],
-        "end": epoch.end,
+        "end": blocks[-1][1].end,
     }
 
 
 def _write_config(figures: RunFigures, folder: Path) -> None:
     """Write the resolved configuration as Hydra would lay it out."""
     workload = figures.record.workload
-    config = _nested(figures.workload.settings())
+    config = nested(figures.workload.settings())
     config["dataset"]["data_folder"] = figures.record.data_set["uri"]
     name = figures.workload.name
     overrides = [f"workload={name}"]
@@ -171,16 +233,3 @@ def _write_config(figures: RunFigures, folder: Path) -> None:
     ):
         text = yaml.safe_dump(document, sort_keys=False)
         write_text_atomically(folder / file_name, remark + text)
-
-
-def _nested(settings: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for path, value in settings.items():
-        section, dot, key = path.partition(".")
-        if not dot:
-            nested[section] = value
-        elif section == "output":
-            nested.setdefault("output", {}).setdefault("metric", {})[key] = value
-        else:
-            nested.setdefault(section, {})[key] = value
-    return nested

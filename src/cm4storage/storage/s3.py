@@ -158,6 +158,10 @@ class S3Store:
                 return
             raise self._fault(error, "delete the object", key) from error
 
+    def make_folder(self, key: str) -> None:
+        """See `Store.make_folder`: a bucket has no folders, only names with slashes."""
+        check_key(key, self._uri)
+
     def free_bytes(self) -> int | None:
         """Return the space of our own server's folder; None for others, since S3 does not say."""
         return None if self._server is None else self._server.free_bytes()

@@ -90,6 +90,12 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove one object; a missing one is no error."""
 
+    def make_folder(self, key: str) -> None:
+        """Make a folder, where folders exist without objects in them; elsewhere do nothing.
+
+        Software that lists a folder may want it to be there though it is empty.
+        """
+
     def free_bytes(self) -> int | None:
         """Return the space left for new objects, or None where the backend cannot say."""
 

@@ -6,13 +6,14 @@ Source: ``utils/config.py`` and ``utils/utility.py`` of dlio_benchmark: a number
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+_LONGEST_S = 1e9
 
 _PARAMETERS = {
     "constant": ("value",),
@@ -87,6 +88,11 @@ class Distribution:
         return {"type": self.kind, **named}
 
     @property
+    def is_zero(self) -> bool:
+        """Tell whether every draw is 0."""
+        return self.kind == "constant" and self.parameters[0] == 0
+
+    @property
     def mean_s(self) -> float:
         """The mean of the distribution before the absolute value is taken."""
         if self.kind == "uniform":
@@ -94,6 +100,13 @@ class Distribution:
         if self.kind == "gamma":
             return self.parameters[0] * self.parameters[1]
         return self.parameters[0]
+
+    def draw_many(self, generator: np.random.Generator, count: int) -> list[float]:
+        """Return `count` durations in seconds; the same as so many calls of `draw`."""
+        if self.kind == "constant":
+            return [abs(self.parameters[0])] * count
+        draws: list[float] = abs(getattr(generator, self.kind)(*self.parameters, count)).tolist()
+        return draws
 
     def draw(self, generator: np.random.Generator) -> float:
         """Return one duration in seconds, never negative."""
@@ -106,6 +119,6 @@ class Distribution:
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{name} must be a number, not {value!r}")  # noqa: TRY004 - a value of the user
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
+    if not 0 <= value <= _LONGEST_S:  # also false for NaN
+        raise ValueError(f"{name} must be a finite number of at least 0, not {value!r:.40}")
     return float(value)

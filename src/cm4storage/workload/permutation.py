@@ -8,8 +8,14 @@ Arbitrary Finite Domains", 2002.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _ROUNDS = 6
+_SCALAR_BELOW = 48
 
 
 class Permutation:
@@ -46,6 +52,44 @@ class Permutation:
         while value >= self.size:
             value = self._encrypt(value)
         return value
+
+    def images(self) -> list[int]:
+        """Return where each of ``range(size)`` goes."""
+        if self.size < _SCALAR_BELOW:
+            return [self(index) for index in range(self.size)]
+        import numpy as np
+
+        images: list[int] = self.many(np.arange(self.size)).tolist()
+        return images
+
+    def many(self, indices: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+        """Return where each of `indices` goes; a few tenths of a microsecond for each.
+
+        Raises
+        ------
+        IndexError
+            If one is not in ``range(size)``.
+        """
+        import numpy as np
+
+        values = np.asarray(indices, np.uint64)
+        if values.size and int(values.max()) >= self.size:
+            raise IndexError(f"{int(values.max())} is not below {self.size}")
+        values = self._encrypt_many(values)
+        while (outside := np.flatnonzero(values >= self.size)).size:
+            values[outside] = self._encrypt_many(values[outside])
+        return values.astype(np.int64)
+
+    def _encrypt_many(self, values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        import numpy as np
+
+        half, mask, low = np.uint64(self._half_bits), np.uint64(self._mask), np.uint64(0xFFFFFFFF)
+        left, right = values >> half, values & mask
+        for key in self._round_keys:
+            mixed = (right * np.uint64(0x9E3779B1) + np.uint64(key)) & low
+            mixed = ((mixed ^ (mixed >> np.uint64(15))) * np.uint64(0x85EBCA6B)) & low
+            left, right = right, left ^ ((mixed ^ (mixed >> np.uint64(13))) & mask)
+        return (left << half) | right
 
     def _encrypt(self, value: int) -> int:
         left, right = value >> self._half_bits, value & self._mask

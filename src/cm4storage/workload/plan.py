@@ -83,16 +83,21 @@ class Plan:
         number, padded to the width of that number. With ``parquet.partition_by`` the folder's name
         is that column's name and value, as Hive has it.
         """
-        count = self.count(split)
-        name = (
-            f"{self.dataset.file_prefix}_{index:0{len(str(count))}d}_of_{count}"
-            f".{self.dataset.format}{self._suffix}"
-        )
-        folders, column = self._subfolders(split), self._partition_column
+        return self.keys(split)(index)
+
+    def keys(self, split: Split) -> Callable[[int], str]:
+        """Return the function from a file's number to its name; see `key`."""
+        count, folders = self.count(split), self._subfolders(split)
+        width, folder_width = len(str(count)), len(str(folders))
+        start, column = self.dataset.file_prefix, self._partition_column
+        end = f"_of_{count}.{self.dataset.format}{self._suffix}"
         if folders > 1 or column:
-            folder = f"{index % max(1, folders):0{len(str(folders))}d}"
-            name = f"{column}={folder}/{name}" if column else f"{folder}/{name}"
-        return f"{split.value}/{name}"
+            start, folders = f"/{start}", max(1, folders)
+            before = f"{split.value}/{column}=" if column else f"{split.value}/"
+            return lambda index: (
+                f"{before}{index % folders:0{folder_width}d}{start}_{index:0{width}d}{end}"
+            )
+        return lambda index: f"{split.value}/{start}_{index:0{width}d}{end}"
 
     @property
     def _suffix(self) -> str:
@@ -119,11 +124,12 @@ class Plan:
         shapes = self.shapes()
         for split in Split:
             before = 0 if split is Split.TRAIN else self.count(Split.TRAIN)
+            key = self.keys(split)
             for index in self._in_key_order(split):
                 yield PlannedFile(
                     split,
                     index,
-                    self.key(split, index),
+                    key(index),
                     shapes(before + index),
                     self.dataset.num_samples_per_file,
                 )

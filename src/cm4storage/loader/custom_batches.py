@@ -1,0 +1,60 @@
+"""The batches of a loader of the user's, as the step loop takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cm4storage.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from cm4storage.loader.counting_store import CountingStore
+    from cm4storage.loader.file_reader import ReadCounters
+    from cm4storage.loader.plugins import Loader
+
+
+class CustomBatches:
+    """One epoch of a `Loader`."""
+
+    def __init__(self, loader: Loader, store: CountingStore, epoch: int, steps: int) -> None:
+        self._loader = loader
+        self._store = store
+        self._epoch = epoch
+        self._steps = steps
+        self._batches: Iterator[npt.NDArray[np.generic]] = iter(())
+
+    def __enter__(self) -> CustomBatches:
+        self._batches = iter(self._loader.batches(self._epoch, self._steps))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        close = getattr(self._batches, "close", None)
+        if close is not None:
+            close()
+
+    def take(self, step: int) -> npt.NDArray[np.generic]:
+        """Return the next batch.
+
+        Raises
+        ------
+        UserError
+            If the loader has none.
+        """
+        batch = next(self._batches, None)
+        if batch is None:
+            raise UserError(
+                f"the loader gave {step} batches in epoch {self._epoch}, and {self._steps} are due",
+                where="reader.data_loader_classname",
+            )
+        return batch
+
+    def release(self, step: int) -> None:
+        """Do nothing: asking for the next batch gives up the last."""
+
+    def counters(self) -> ReadCounters:
+        """Return what the loader has read through the store that it was given."""
+        return self._store.counted()

@@ -1,0 +1,223 @@
+"""The epochs of one split: training, or evaluation."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from cm4storage.core.errors import StorageFault
+from cm4storage.core.waiting import pause
+from cm4storage.formats.format import format_of
+from cm4storage.loader import dlio_order
+from cm4storage.loader.caching import CachedFiles
+from cm4storage.loader.counting_store import CountingStore
+from cm4storage.loader.custom_batches import CustomBatches
+from cm4storage.loader.data_files import DataFiles
+from cm4storage.loader.file_reader import ReadCounters
+from cm4storage.loader.layers import Layers
+from cm4storage.loader.order import RunOrder
+from cm4storage.loader.pipeline import EpochReaders, Reading
+from cm4storage.loader.preprocessing import Preprocessing
+from cm4storage.loader.sampled_order import SampledOrder
+from cm4storage.loader.slots import make_slots
+from cm4storage.results.records import EpochRecord
+from cm4storage.workload.plan import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import numpy.typing as npt
+
+    from cm4storage.core.progress import Progress
+    from cm4storage.loader.limits import Conduct
+    from cm4storage.loader.order import EpochOrder
+    from cm4storage.loader.plugins import Plugins
+    from cm4storage.ranks.communicator import Communicator
+    from cm4storage.storage.store import Store
+    from cm4storage.workload.distributions import Distribution
+    from cm4storage.workload.model import Workload
+
+
+class Batches(Protocol):
+    """One epoch's batches, as a context manager."""
+
+    def __enter__(self) -> Batches: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None: ...
+
+    def take(self, step: int) -> npt.NDArray[np.generic]:
+        """Return the batch of a step; wait until it is full."""
+
+    def release(self, step: int) -> None:
+        """Give the batch of a step back."""
+
+    def counters(self) -> ReadCounters:
+        """Return what was read; called after the epoch."""
+
+
+@dataclass
+class _StepTimes:
+    """Seconds of each step of an epoch."""
+
+    wait_s: list[float] = field(default_factory=list)
+    compute_s: list[float] = field(default_factory=list)
+    barrier_s: list[float] = field(default_factory=list)
+    h2d_s: list[float] = field(default_factory=list)
+
+
+class Phase:
+    """Runs the epochs of one split, one by one."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        store: Store,
+        ranks: Communicator,
+        split: Split,
+        conduct: Conduct,
+        plugins: Plugins,
+    ) -> None:
+        self._workload = workload
+        self._ranks = ranks
+        self._split = split
+        self._conduct = conduct
+        self._shuffled = RunOrder(workload, split=split)
+        self._sampler = plugins.sampler(workload) if plugins.sampler else None
+        self._files = DataFiles(workload, split)
+        self._cache = CachedFiles.of(store, self._files)
+        self._layers = Layers.of(workload, store)
+        self._batches = self._batches_of(self._layers.store, plugins)
+        self._compute = plugins.compute_step(workload) if plugins.compute_step else _emulate
+        self._transfer = getattr(self._compute, "transfer", None)
+        self.counters = ReadCounters()
+
+    def order(self, number: int) -> EpochOrder:
+        """Return the order of epoch `number`, counted from 1."""
+        if self._sampler is not None:
+            return self._sampled(self._sampler.ids(number), "the sampler")
+        if self._workload.reader.order == "dlio":
+            ids = dlio_order.sample_ids(self._workload, self._split, number)
+            return self._sampled(ids, "reader.order=dlio")
+        return self._shuffled.epoch(number)
+
+    def _sampled(self, ids: Iterable[int], name: str) -> SampledOrder:
+        per_file = self._files.samples_per_file
+        return SampledOrder(ids, self._files.count, per_file, self._batch_size, name)
+
+    def _batches_of(self, store: Store, plugins: Plugins) -> Callable[[int, int], Batches]:
+        """Return what makes the batches of an epoch from its number and steps."""
+        if plugins.loader is not None:
+            counting = CountingStore(store)
+            loader = plugins.loader(self._workload, counting, self._files)
+            return lambda number, steps: CustomBatches(loader, counting, number, steps)
+        reading = Reading(
+            self._workload,
+            self._files,
+            store,
+            make_slots(self._workload, self._split),
+            Preprocessing(self._workload),
+            self._conduct.on_error,
+            plugins.reader or format_of,
+        )
+        return lambda number, steps: EpochReaders(reading, self.order(number), steps, number)
+
+    def run(self, number: int, steps: int, progress: Progress) -> EpochRecord:
+        """Run one epoch of `steps` steps.
+
+        Raises
+        ------
+        StorageFault
+            If a file cannot be read or is damaged.
+        """
+        durations_s = self._durations(number, steps)
+        if self._conduct.is_cold:
+            self._cache.evict()
+        resident_before = self._cache.resident_fraction()
+        start, begin = _now(), time.perf_counter()
+        with self._batches(number, steps) as batches:
+            times = self._steps(durations_s, batches, progress)
+            end, duration_s = _now(), time.perf_counter() - begin
+        counters = self._layers.really_read(batches.counters())
+        _require_some(counters)
+        self.counters.merge(counters)
+        return EpochRecord(
+            number=number,
+            start=start,
+            end=end,
+            duration_s=duration_s,
+            wait_s=times.wait_s,
+            compute_s=times.compute_s,
+            barrier_s=times.barrier_s or None,
+            bytes_read=counters.bytes_read,
+            samples=steps * self._batch_size,
+            h2d_s=times.h2d_s or None,
+            skipped_files=counters.skipped_files,
+            resident_before=resident_before,
+            resident_after=self._cache.resident_fraction(),
+        )
+
+    def _steps(self, durations_s: list[float], batches: Batches, progress: Progress) -> _StepTimes:
+        times, clock = _StepTimes(), time.perf_counter
+        for step, duration_s in enumerate(durations_s):
+            begin = clock()
+            batch = self._moved(batches.take(step), times)
+            received = clock()
+            self._compute(batch, duration_s)
+            computed = clock()
+            del batch
+            batches.release(step)
+            waited_s = self._ranks.barrier()
+            if waited_s is not None:
+                times.barrier_s.append(waited_s)
+            times.wait_s.append(received - begin)
+            times.compute_s.append(computed - received)
+            progress.advance(1)
+        return times
+
+    def _moved(self, batch: npt.NDArray[np.generic], times: _StepTimes) -> Any:
+        """Return a batch as the compute step wants it; the time counts as waited for."""
+        if self._transfer is None:
+            return batch
+        begin = time.perf_counter()
+        moved = self._transfer(batch)
+        times.h2d_s.append(time.perf_counter() - begin)
+        return moved
+
+    def _durations(self, number: int, steps: int) -> list[float]:
+        generator = np.random.default_rng(self._workload.train.seed + number)
+        return self._computation.draw_many(generator, steps)
+
+    @property
+    def _computation(self) -> Distribution:
+        is_training = self._split is Split.TRAIN
+        return self._workload.computation_time if is_training else self._workload.eval_time
+
+    @property
+    def _batch_size(self) -> int:
+        reader = self._workload.reader
+        return reader.batch_size if self._split is Split.TRAIN else reader.batch_size_eval
+
+
+def _require_some(counters: ReadCounters) -> None:
+    """Fail where every file was skipped: then it is the storage that fails, and no file."""
+    if counters.skipped_files and not counters.samples:
+        raise StorageFault(
+            "no file of the epoch could be read",
+            where=f"{counters.skipped_files} files were skipped; the first because of:\n"
+            f"{counters.faults[0]}",
+            advice="check the storage, or leave --on_error=skip out to stop at the first",
+        )
+
+
+def _emulate(batch: object, duration_s: float) -> None:
+    """Compute nothing for as long as an accelerator would compute with the batch."""
+    del batch
+    pause(duration_s)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().replace(tzinfo=None).isoformat(timespec="microseconds")

@@ -1,0 +1,89 @@
+"""The formats that both sides have, and how software of neither reads one file of each."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dlio_peer import Peer
+
+    Reader = Callable[[list[Path], Peer], list[list[str]]]
+    """Returns the SHA-256 of each sample of each file."""
+
+
+def digests(samples):
+    return [hashlib.sha256(sample).hexdigest() for sample in samples]
+
+
+def read_npz(paths, _peer):
+    return [_last_axis(np.load(path)["x"]) for path in paths]
+
+
+def _last_axis(records):
+    return digests(records[..., number].tobytes() for number in range(records.shape[-1]))
+
+
+_TENSORFLOW = """
+import hashlib, json, sys
+import tensorflow as tf
+
+features = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "size": tf.io.FixedLenFeature([], tf.int64),
+}
+
+def digests(path):
+    for record in tf.data.TFRecordDataset(path):
+        example = tf.io.parse_single_example(record, features)
+        yield hashlib.sha256(example["image"].numpy()).hexdigest()
+
+print(json.dumps([list(digests(path)) for path in sys.argv[1:]]))
+"""
+
+
+def read_tfrecord(paths, peer):
+    return peer.evaluate(_TENSORFLOW, *map(str, paths))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One format: the framework that DLIO reads it with, and who reads it beside both."""
+
+    framework: str
+    read: Reader
+    samples_per_file: int = 3
+    folders: int = 0
+
+
+CASES = {
+    "npz": Case("pytorch", read_npz, folders=2),
+    "tfrecord": Case("tensorflow", read_tfrecord),
+}
+
+
+def document(name: str) -> dict[str, object]:
+    """Return a small workload of the format `name` in the dialect of the wheel."""
+    case = CASES[name]
+    return {
+        "model": "tiny",
+        "framework": case.framework,
+        "workflow": {"generate_data": False, "train": True},
+        "dataset": {
+            "format": name,
+            "num_files_train": 6,
+            "num_samples_per_file": case.samples_per_file,
+            "num_subfolders_train": case.folders,
+            "record_length": 4000,
+            "record_length_stdev": 700,
+            "generation_buffer_size": 2**16,
+        },
+        "reader": {"data_loader": case.framework, "batch_size": 2, "read_threads": 2},
+        "train": {"epochs": 2, "computation_time": 0.001},
+    }

@@ -1,0 +1,124 @@
+"""DLIO trains on what we generate, we train on what DLIO generates, and every byte is the same."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from matrix import CASES, digests, document
+
+from cm4storage.formats.format import DirectFormat, FileShape, format_of
+from cm4storage.workload.plan import Plan, Split
+from cm4storage.workload.resolve import Request, resolve
+
+EPOCHS = 2
+
+
+class FileSource:
+    """A file as the `Source` that formats read from."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = str(path)
+
+    @contextlib.contextmanager
+    def read(self, start, length):
+        data = self._path.read_bytes()
+        yield memoryview(data)[start : None if length is None else start + length]
+
+    def scatter(self, start, buffers):
+        with self._path.open("rb") as stream:
+            return os.preadv(stream.fileno(), buffers, start)
+
+    def sibling(self, suffix):
+        return FileSource(Path(f"{self._path}{suffix}"))
+
+
+@pytest.fixture
+def ours(tmp_path):
+    """Return a function that runs ``cm4storage ARGS``, which must succeed."""
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "cm4storage", *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def saved(what, tmp_path):
+    """Write a workload as YAML; return the path, and the workload that we make of it."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(what))
+    return path, resolve(Request(config=path)).workload
+
+
+def assert_peer_trained(done, workload):
+    assert done.returncode == 0, done.output
+    assert "Traceback" not in done.output
+    assert "[ERROR]" not in done.output
+    assert done.steps() == [workload.steps_per_epoch()] * EPOCHS
+    summary = done.document("summary.json")
+    assert summary["epochs"] == EPOCHS
+    assert summary["num_files_train"] == workload.dataset.num_files_train
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_dlio_trains_on_our_data_set(name, peer, ours, tmp_path):
+    what = document(name)
+    path, workload = saved(what, tmp_path)
+    ours("workload", f"--config={path}", "--out=workload.json")
+    options = "--workload=workload.json", "--data_dir=data"
+    ours("generate", *options, "--result_file=generated.json")
+    uri = json.loads((tmp_path / "generated.json").read_text())["uri"]
+    data = Path(uri.removeprefix("file://"))
+    what["dataset"]["data_folder"] = str(data)
+    assert_peer_trained(peer.run(what, "tiny"), workload)
+    assert_every_sample(workload, data, peer)
+    ours("verify", *options, "--contents")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_we_train_on_the_data_set_of_dlio(name, peer, ours, tmp_path):
+    what = document(name)
+    path, workload = saved(what, tmp_path)
+    data = tmp_path / "foreign"
+    what["dataset"]["data_folder"] = str(data)
+    what["workflow"]["generate_data"] = True
+    assert_peer_trained(peer.run(what, "tiny"), workload)
+    before = sorted(data.rglob("*"))
+    ours("workload", f"--config={path}", "--out=workload.json")
+    ours(
+        "run", "--workload=workload.json", f"--data_dir={data}", "--foreign", "--result_file=r.json"
+    )
+    run = Path(json.loads((tmp_path / "r.json").read_text())["run_dir"])
+    record = json.loads((run / "run.json").read_text())
+    assert record["data_set"]["manifest"]["files"] == workload.dataset.num_files_train
+    steps = workload.steps_per_epoch()
+    assert [len(epoch["wait_s"]) for epoch in record["epochs"]] == [steps] * EPOCHS
+    assert sorted(data.rglob("*")) == before
+    assert_every_sample(workload, data, peer)
+
+
+def assert_every_sample(workload, data, peer):
+    """Check that we read the same bytes from every file as software that is neither's."""
+    dataset, plan = workload.dataset, Plan.of(workload)
+    file_format, shapes = format_of(dataset), plan.shapes()
+    paths = [data / plan.key(Split.TRAIN, index) for index in range(dataset.num_files_train)]
+    for index, expected in enumerate(CASES[dataset.format].read(paths, peer)):
+        source = FileSource(paths[index])
+        shape = FileShape(shapes(index), dataset.num_samples_per_file, dataset.element_type)
+        samples = [bytes(sample) for sample in file_format.decode(source)]
+        assert digests(samples) == expected
+        assert [len(sample) for sample in samples] == [shape.record_bytes] * shape.samples
+        if isinstance(file_format, DirectFormat):
+            rows = [memoryview(bytearray(shape.record_bytes)) for _ in samples]
+            if file_format.decode_into(source, shape, rows):
+                assert digests(rows) == expected
