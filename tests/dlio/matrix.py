@@ -6,7 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
+import pandas as pd
+from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +29,52 @@ def read_npz(paths, _peer):
     return [_last_axis(np.load(path)["x"]) for path in paths]
 
 
+def read_npy(paths, _peer):
+    return [_last_axis(np.load(path)) for path in paths]
+
+
 def _last_axis(records):
     return digests(records[..., number].tobytes() for number in range(records.shape[-1]))
+
+
+def read_image(paths, _peer):
+    return [digests([np.asarray(Image.open(path)).tobytes()]) for path in paths]
+
+
+def read_hdf5(paths, _peer):
+    return [_hdf5(path) for path in paths]
+
+
+def _hdf5(path):
+    with h5py.File(path) as file:
+        parts = [_rows(file[name]) for name in sorted(file) if name != "labels"]
+    return digests(b"".join(rows) for rows in zip(*parts, strict=True))
+
+
+def _rows(dataset):
+    return [row.tobytes() for row in dataset[()]]
+
+
+def read_csv(paths, _peer):
+    return [digests(_csv_rows(path)) for path in paths]
+
+
+def _csv_rows(path):
+    """Return the samples; the wheel writes a header, and before each row its number."""
+    table = pd.read_csv(path, header=None)
+    if np.isnan(table.iloc[0, 0]):
+        table = table.iloc[1:, 1:]
+    return [row.astype(np.uint8).tobytes() for row in table.to_numpy()]
+
+
+def read_indexed(paths, _peer):
+    return [digests(_slices(path)) for path in paths]
+
+
+def _slices(path):
+    data = path.read_bytes()
+    offsets, sizes = (np.fromfile(f"{path}.{name}.idx", np.uint64) for name in ("off", "sz"))
+    return [data[start : start + size] for start, size in zip(offsets, sizes, strict=True)]
 
 
 _TENSORFLOW = """
@@ -64,7 +111,10 @@ class Case:
 
 CASES = {
     "npz": Case("pytorch", read_npz, folders=2),
+    "npy": Case("pytorch", read_npy),
     "tfrecord": Case("tensorflow", read_tfrecord),
+    "jpeg": Case("pytorch", read_image, samples_per_file=1),
+    "png": Case("pytorch", read_image, samples_per_file=1),
 }
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from matrix import CASES, digests, document
+from running import Ours, record_of, saved
 
 from cm4storage.formats.format import DirectFormat, FileShape, format_of
 from cm4storage.workload.plan import Plan, Split
-from cm4storage.workload.resolve import Request, resolve
 
 EPOCHS = 2
 
@@ -40,26 +36,6 @@ class FileSource:
         return FileSource(Path(f"{self._path}{suffix}"))
 
 
-@pytest.fixture
-def ours(tmp_path):
-    """Return a function that runs ``cm4storage ARGS``, which must succeed."""
-
-    def run(*arguments):
-        command = [sys.executable, "-m", "cm4storage", *map(str, arguments)]
-        done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-def saved(what, tmp_path):
-    """Write a workload as YAML; return the path, and the workload that we make of it."""
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(what))
-    return path, resolve(Request(config=path)).workload
-
-
 def assert_peer_trained(done, workload):
     assert done.returncode == 0, done.output
     assert "Traceback" not in done.output
@@ -71,35 +47,27 @@ def assert_peer_trained(done, workload):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_dlio_trains_on_our_data_set(name, peer, ours, tmp_path):
-    what = document(name)
+def test_dlio_trains_on_our_data_set(name, peer, tmp_path):
+    what, ours = document(name), Ours(tmp_path)
     path, workload = saved(what, tmp_path)
-    ours("workload", f"--config={path}", "--out=workload.json")
-    options = "--workload=workload.json", "--data_dir=data"
-    ours("generate", *options, "--result_file=generated.json")
-    uri = json.loads((tmp_path / "generated.json").read_text())["uri"]
-    data = Path(uri.removeprefix("file://"))
+    ours.resolve(path)
+    data = ours.generate()
     what["dataset"]["data_folder"] = str(data)
     assert_peer_trained(peer.run(what, "tiny"), workload)
     assert_every_sample(workload, data, peer)
-    ours("verify", *options, "--contents")
+    ours.call("verify", "--workload=workload.json", "--data_dir=data", "--contents")
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_we_train_on_the_data_set_of_dlio(name, peer, ours, tmp_path):
-    what = document(name)
+def test_we_train_on_the_data_set_of_dlio(name, peer, tmp_path):
+    what, ours, data = document(name), Ours(tmp_path), tmp_path / "foreign"
     path, workload = saved(what, tmp_path)
-    data = tmp_path / "foreign"
     what["dataset"]["data_folder"] = str(data)
     what["workflow"]["generate_data"] = True
     assert_peer_trained(peer.run(what, "tiny"), workload)
     before = sorted(data.rglob("*"))
-    ours("workload", f"--config={path}", "--out=workload.json")
-    ours(
-        "run", "--workload=workload.json", f"--data_dir={data}", "--foreign", "--result_file=r.json"
-    )
-    run = Path(json.loads((tmp_path / "r.json").read_text())["run_dir"])
-    record = json.loads((run / "run.json").read_text())
+    ours.resolve(path)
+    record = record_of(ours.run(f"--data_dir={data}", "--foreign"))
     assert record["data_set"]["manifest"]["files"] == workload.dataset.num_files_train
     steps = workload.steps_per_epoch()
     assert [len(epoch["wait_s"]) for epoch in record["epochs"]] == [steps] * EPOCHS

@@ -18,6 +18,7 @@ from cm4storage.workload.distributions import Distribution
 Shuffle = Literal["off", "seed", "random"]
 
 _MOST_FILES = 10**9
+_MOST_SAMPLES = 10**12
 _MOST_AT_ONCE = 10**6
 _LARGEST_BYTES = 2.0**46
 
@@ -128,7 +129,7 @@ class DatasetSection:
     format: str = "tfrecord"
     num_files_train: int = setting(8, minimum=1, maximum=_MOST_FILES)
     num_files_eval: int = setting(0, minimum=0, maximum=_MOST_FILES)
-    num_samples_per_file: int = setting(1, minimum=1, maximum=_MOST_FILES)
+    num_samples_per_file: int = setting(1, minimum=1, maximum=_MOST_SAMPLES)
     record_length_bytes: float = setting(
         65536, aliases=("record_length",), minimum=1, maximum=_LARGEST_BYTES
     )
