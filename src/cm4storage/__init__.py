@@ -1,3 +1,21 @@
 """Reproducible MLPerf Storage benchmarking: workloads, storage, data sets, loader and results."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cm4storage.api import Conduct, Limits, Plugins, Report, load_workload, run
+
+__all__ = ["Conduct", "Limits", "Plugins", "Report", "load_workload", "run"]
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import the Python interface when it is first used: the recipe engine must stay light."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cm4storage import api
+
+    return getattr(api, name)

@@ -25,9 +25,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "node": frozenset({"core", "scripting"}),
     **{ring: LOWER | {"core"} for ring in LOWER},
     **{ring: UPPER | LOWER | {"core"} for ring in UPPER},
-    "cli": UPPER | LOWER | {"core"},
+    "api": UPPER | LOWER | {"core"},
+    "cli": UPPER | LOWER | {"api", "core"},
     "__main__": frozenset({"cli", "core"}),
-    "__init__": frozenset(),
+    "__init__": frozenset({"api"}),  # only when a name of the Python interface is used
 }
 """What each part of the library may import, beside itself and the bare package.
 

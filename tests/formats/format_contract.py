@@ -60,6 +60,8 @@ class Case:
         Whether any bytes at all can be a file.
     reads_nothing : bool
         Whether samples come without the file.
+    has_equal_samples : bool
+        Whether all samples are the same.
     largest_part_bytes : int or None
         The largest part that `encode` may yield; None where the format needs a whole record or
         file at once.
@@ -75,6 +77,7 @@ class Case:
     has_ends: bool = False
     has_any_bytes: bool = False
     reads_nothing: bool = False
+    has_equal_samples: bool = False
     largest_part_bytes: int | None = 4 * 2**20
     is_direct: Callable[[FileShape], bool] = lambda _shape: True
 
@@ -104,12 +107,25 @@ def has_one_sample(shape):
     return shape.samples == 1
 
 
+def never(_shape):
+    """Tell that no file is read directly."""
+    return False
+
+
 FORMATS = [
     Case("npz", is_direct=has_one_sample),
+    Case("npz", {"compression": "zip"}, is_direct=never),
+    Case("hdf5", has_checksums=False),
+    Case("hdf5", {"compression": "gzip", "compression_level": 1}, is_direct=never),
+    Case("hdf5", {"compression": "lzf"}, has_checksums=False, is_direct=never),
+    Case("indexed_binary", has_checksums=False),
+    Case("mmap_indexed_binary", has_checksums=False),
     Case(
-        "npz",
-        {"compression": "zip"},
-        is_direct=lambda _shape: False,
+        "synthetic",
+        has_ends=True,
+        has_any_bytes=True,
+        reads_nothing=True,
+        has_equal_samples=True,
     ),
     Case("npy", has_checksums=False, is_direct=has_one_sample),
     Case("tfrecord", has_ends=True, largest_part_bytes=None),

@@ -59,7 +59,8 @@ def test_samples_come_back(case, shape, encode, companions, memory_source):
     source = memory_source(encode(file_format, shape), companions(file_format, shape))
     samples = decoded(file_format, source)
     assert [len(sample) for sample in samples] == [shape.record_bytes] * shape.samples
-    assert len(set(samples)) == shape.samples or shape.record_bytes < 100
+    distinct = 1 if case.has_equal_samples else shape.samples
+    assert len(set(samples)) == distinct or shape.record_bytes < 100
     assert decoded(file_format, source) == samples
 
 
@@ -132,7 +133,7 @@ def test_a_cut_file_is_refused(encode, companions, memory_source, case, length, 
         return
     # A file that ends between two records may be whole; the loader counts the samples.
     assert case.has_ends
-    assert len(samples) < 3
+    assert len(samples) < 3 or case.reads_nothing
 
 
 @pytest.mark.parametrize("case", FORMATS, ids=str)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cm4storage.cli import options
-from cm4storage.core.errors import redact_url
+from cm4storage.core.errors import MissedThreshold, redact_url
 from cm4storage.report.table import render
 from cm4storage.results import figures, records
 from cm4storage.results.report_files import write_report_files
@@ -24,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rerun_command", metavar="COMMAND", help="shown as the way to run it again"
     )
+    parser.add_argument(
+        "--strict_au", action="store_true",
+        help="fail, with exit code 4, when the accelerator utilization misses its threshold",
+    )  # fmt: skip
     options.add_result_file(parser)
 
 
@@ -35,4 +39,26 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     command = redact_url(args.rerun_command or report["command"])
     console.show(render(report, str(args.run_dir), command))
     options.write_result(args, {"run_dir": str(args.run_dir), "au_met": report["au_met"]})
+    if args.strict_au:
+        require_threshold(report)
     return 0
+
+
+def require_threshold(report: dict[str, Any]) -> None:
+    """Fail where the accelerator utilization misses the workload's threshold.
+
+    Raises
+    ------
+    MissedThreshold
+    """
+    if report["au_met"]:
+        return
+    mean = report["au_mean_percent"]
+    reached = "was not measured" if mean is None else f"is {mean:.1f} %"
+    raise MissedThreshold(
+        f"the accelerator utilization {reached}; "
+        f"the threshold is {report['au_threshold_percent']:.0f} %",
+        where="metric.au, with --strict_au",
+        meaning="the storage does not feed the emulated accelerators fast enough",
+        advice="more reader.read_threads or reader.prefetch_size may help, or faster storage",
+    )

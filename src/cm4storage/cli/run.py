@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from cm4storage.cli import options
 from cm4storage.core.errors import redact_url
-from cm4storage.core.units import format_bytes, format_seconds
+from cm4storage.core.units import format_bytes, format_count, format_seconds
 from cm4storage.dataset.foreign import open_foreign
 from cm4storage.dataset.opening import open_dataset
-from cm4storage.loader.benchmark import Job, run_benchmark
-from cm4storage.loader.limits import Limits
+from cm4storage.loader.benchmark import Job, run_and_save
+from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.workload import resolve
 
 if TYPE_CHECKING:
@@ -36,6 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--max_epochs", type=_positive, help="stop after this many epochs")
     parser.add_argument("--max_steps", type=_positive, help="at most this many steps an epoch")
+    parser.add_argument(
+        "--cold", action="store_true",
+        help="evict the data set from the page cache before each epoch; local files only",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on_error", choices=("stop", "skip"), default="stop",
+        help="what a missing or damaged file does: stop the run, or be counted and left out",
+    )  # fmt: skip
+    parser.add_argument(
+        "--record_order", action="store_true",
+        help="write the samples of each epoch in their order beside the record",
+    )  # fmt: skip
     options.add_result_file(parser)
 
 
@@ -50,14 +62,19 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     job = Job(
         resolved=resolve.load(args.workload),
         data_root=options.location(args),
-        results_dir=args.results_dir.absolute(),
         limits=Limits(args.max_epochs, args.max_steps),
         command=redact_url(shlex.join(_own_command())),
+        conduct=Conduct(args.on_error, args.cold, args.record_order),
         open_data=open_foreign if args.foreign else open_dataset,
     )
-    finished = run_benchmark(job, console.progress())
-    seconds = sum(epoch.duration_s for epoch in finished.record.epochs)
-    total_bytes = sum(epoch.bytes_read for epoch in finished.record.epochs)
+    finished = run_and_save(job, args.results_dir.absolute(), console.progress())
+    record = finished.run.record
+    seconds = sum(epoch.duration_s for epoch in record.epochs)
+    total_bytes = sum(epoch.bytes_read for epoch in record.epochs)
+    skipped = sum(epoch.skipped_files for epoch in [*record.epochs, *record.evaluations])
+    if skipped:
+        console.complain(f"warning: {format_count(skipped, 'file')} skipped, the first because of")
+        console.complain(f"  {record.faults[0]}")
     console.say(f"read {format_bytes(total_bytes)} in {format_seconds(seconds)}")
     console.say(f"record of the run: {finished.folder}")
     options.write_result(args, {"run_dir": str(finished.folder)})

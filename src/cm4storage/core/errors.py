@@ -4,6 +4,7 @@
 ├── ``UserError``      the configuration, the input or the call is wrong   exit code 1
 │   └── ``UsageError`` the command line itself is wrong                    exit code 2
 ├── ``StorageFault``   the storage or the data on it failed                exit code 3
+├── ``MissedThreshold`` the run is valid, but not as good as was asked for  exit code 4
 └── ``InternalError``  a defect of this project                            exit code 70
 """
 
@@ -20,6 +21,7 @@ class ExitCode(enum.IntEnum):
     USER = 1
     USAGE = 2
     STORAGE = 3
+    MISSED = 4
     INTERNAL = 70
     INTERRUPTED = 130
     TERMINATED = 143
@@ -82,6 +84,12 @@ class StorageFault(StorageBenchmarkError):
     """The storage, or the data on it, failed."""
 
     exit_code = ExitCode.STORAGE
+
+
+class MissedThreshold(StorageBenchmarkError):
+    """The run is valid, but a figure is not as good as the user asked for."""
+
+    exit_code = ExitCode.MISSED
 
 
 class InternalError(StorageBenchmarkError):

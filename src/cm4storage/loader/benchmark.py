@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.limits import Conduct
+from cm4storage.loader.plugins import Plugins
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.ranks.communicator import SingleProcess
@@ -15,14 +16,17 @@ from cm4storage.results import environment
 from cm4storage.results.records import RunRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.opening import Opener, ReadableDataset
     from cm4storage.loader.file_reader import ReadCounters
     from cm4storage.loader.limits import Limits
+    from cm4storage.loader.order import EpochOrder
     from cm4storage.results.histogram import Histogram
     from cm4storage.storage.location import StoreLocation
+    from cm4storage.workload.model import Workload
     from cm4storage.workload.resolve import Resolved
 
 
@@ -36,10 +40,9 @@ class Job:
         The workload.
     data_root : StoreLocation
         Where data sets are kept.
-    results_dir : Path
-        Where results go, absolute.
     limits : Limits
     conduct : Conduct
+    plugins : Plugins
     command : str
         How the run was started, without secrets; recorded.
     open_data : callable
@@ -48,42 +51,78 @@ class Job:
 
     resolved: Resolved
     data_root: StoreLocation
-    results_dir: Path
     limits: Limits
     command: str
     conduct: Conduct = field(default_factory=Conduct)
+    plugins: Plugins = field(default_factory=Plugins)
     open_data: Opener = open_dataset
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A run's record and the folder it is in."""
+class Run:
+    """What one run gives: its record, and the order of each epoch by its number."""
 
     record: RunRecord
+    order: Callable[[int], EpochOrder]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run and the folder that its record is in."""
+
+    run: Run
     folder: Path
 
 
-def run_benchmark(job: Job, progress: Progress) -> Finished:
-    """Run `job` and leave its record in a new folder, complete or not at all.
+def run_benchmark(job: Job, progress: Progress) -> Run:
+    """Run `job`.
 
     Raises
     ------
     UserError
         If the data set does not exist.
     StorageFault
-        If the data set cannot be read or is damaged, or the results cannot be written.
+        If the data set cannot be read or is damaged.
     """
     workload = job.resolved.workload
-    parent = job.results_dir / "training" / workload.model.name / "run"
+    start = datetime.now().astimezone()
+    with job.open_data(workload, job.data_root) as dataset:
+        ranks = SingleProcess()
+        trainer = Trainer(workload, dataset.store, ranks, progress, job.conduct, job.plugins)
+        outcome = trainer.run(job.limits)
+    return Run(_record(job, dataset, outcome, start), outcome.order)
+
+
+def run_and_save(job: Job, results_dir: Path, progress: Progress) -> Finished:
+    """Run `job` and leave its record in a new folder, complete or not at all.
+
+    Raises
+    ------
+    UserError, StorageFault
+        As `run_benchmark`; the latter also if the results cannot be written.
+    """
+    parent = results_dir / "training" / job.resolved.workload.model.name / "run"
     with unfinished_folder(parent) as unfinished:
         start = datetime.now().astimezone()
-        with job.open_data(workload, job.data_root) as dataset:
-            ranks = SingleProcess()
-            trainer = Trainer(workload, dataset.store, ranks, progress, job.conduct)
-            outcome = trainer.run(job.limits)
-        record = _record(job, dataset, outcome, start)
-        record.save(unfinished)
-        return Finished(record, publish(unfinished, start))
+        run = run_benchmark(job, progress)
+        run.record.save(unfinished)
+        if job.conduct.records_order:
+            save_order(run, job.resolved.workload, unfinished)
+        return Finished(run, publish(unfinished, start))
+
+
+def save_order(run: Run, workload: Workload, folder: Path) -> None:
+    """Write the samples of each epoch in their order, one a line, to ``order/epoch_N.txt``.
+
+    A sample is file number * samples per file + its number in the file.
+    """
+    target = folder / "order"
+    target.mkdir(exist_ok=True)
+    for epoch in run.record.epochs:
+        wanted = len(epoch.compute_s) * workload.reader.batch_size
+        ids = run.order(epoch.number).ids(wanted)
+        with (target / f"epoch_{epoch.number}.txt").open("w", encoding="ascii") as stream:
+            stream.writelines(f"{number}\n" for number in ids)
 
 
 def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetime) -> RunRecord:

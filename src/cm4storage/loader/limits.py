@@ -35,7 +35,10 @@ class Conduct:
         stand in the place of its samples.
     is_cold : bool
         Whether the data set is evicted from the page cache before each epoch.
+    records_order : bool
+        Whether the samples of all epochs are written down beside the record.
     """
 
     on_error: OnError = "stop"
     is_cold: bool = False
+    records_order: bool = False

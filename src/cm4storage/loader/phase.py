@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cm4storage.core.errors import StorageFault
 from cm4storage.core.waiting import pause
+from cm4storage.formats.format import format_of
 from cm4storage.loader import dlio_order
 from cm4storage.loader.caching import CachedFiles
 from cm4storage.loader.counting_store import CountingStore
@@ -18,7 +20,6 @@ from cm4storage.loader.data_files import DataFiles
 from cm4storage.loader.file_reader import ReadCounters
 from cm4storage.loader.order import RunOrder
 from cm4storage.loader.pipeline import EpochReaders, Reading
-from cm4storage.loader.plugins import compute_step_of, loader_of, sampler_of
 from cm4storage.loader.preprocessing import Preprocessing
 from cm4storage.loader.sampled_order import SampledOrder
 from cm4storage.loader.slots import make_slots
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from cm4storage.core.progress import Progress
     from cm4storage.loader.limits import Conduct
     from cm4storage.loader.order import EpochOrder
+    from cm4storage.loader.plugins import Plugins
     from cm4storage.ranks.communicator import Communicator
     from cm4storage.storage.store import Store
     from cm4storage.workload.distributions import Distribution
@@ -76,17 +78,18 @@ class Phase:
         ranks: Communicator,
         split: Split,
         conduct: Conduct,
+        plugins: Plugins,
     ) -> None:
         self._workload = workload
         self._ranks = ranks
         self._split = split
         self._conduct = conduct
         self._shuffled = RunOrder(workload, split=split)
-        self._sampler = sampler_of(workload) if split is Split.TRAIN else None
+        self._sampler = plugins.sampler(workload) if plugins.sampler else None
         self._files = DataFiles(workload, split)
         self._cache = CachedFiles.of(store, self._files)
-        self._batches = self._batches_of(store)
-        self._compute = (compute_step_of(workload) if split is Split.TRAIN else None) or _emulate
+        self._batches = self._batches_of(store, plugins)
+        self._compute = plugins.compute_step(workload) if plugins.compute_step else _emulate
         self._transfer = getattr(self._compute, "transfer", None)
         self.counters = ReadCounters()
 
@@ -103,11 +106,11 @@ class Phase:
         per_file = self._files.samples_per_file
         return SampledOrder(ids, self._files.count, per_file, self._batch_size, name)
 
-    def _batches_of(self, store: Store) -> Callable[[int, int], Batches]:
+    def _batches_of(self, store: Store, plugins: Plugins) -> Callable[[int, int], Batches]:
         """Return what makes the batches of an epoch from its number and steps."""
-        counting = CountingStore(store)
-        loader = loader_of(self._workload, counting, self._files)
-        if loader is not None:
+        if plugins.loader is not None:
+            counting = CountingStore(store)
+            loader = plugins.loader(self._workload, counting, self._files)
             return lambda number, steps: CustomBatches(loader, counting, number, steps)
         reading = Reading(
             self._workload,
@@ -116,6 +119,7 @@ class Phase:
             make_slots(self._workload, self._split),
             Preprocessing(self._workload),
             self._conduct.on_error,
+            plugins.reader or format_of,
         )
         return lambda number, steps: EpochReaders(reading, self.order(number), steps, number)
 
@@ -136,6 +140,7 @@ class Phase:
             times = self._steps(durations_s, batches, progress)
             end, duration_s = _now(), time.perf_counter() - begin
         counters = batches.counters()
+        _require_some(counters)
         self.counters.merge(counters)
         return EpochRecord(
             number=number,
@@ -193,6 +198,17 @@ class Phase:
     def _batch_size(self) -> int:
         reader = self._workload.reader
         return reader.batch_size if self._split is Split.TRAIN else reader.batch_size_eval
+
+
+def _require_some(counters: ReadCounters) -> None:
+    """Fail where every file was skipped: then it is the storage that fails, and no file."""
+    if counters.skipped_files and not counters.samples:
+        raise StorageFault(
+            "no file of the epoch could be read",
+            where=f"{counters.skipped_files} files were skipped; the first because of:\n"
+            f"{counters.faults[0]}",
+            advice="check the storage, or leave --on_error=skip out to stop at the first",
+        )
 
 
 def _emulate(batch: object, duration_s: float) -> None:

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING
 from cm4storage.core.errors import StorageFault
 from cm4storage.formats.format import format_of
 from cm4storage.loader.file_reader import FileReader, ReadCounters
-from cm4storage.loader.plugins import reader_of
 from cm4storage.loader.slots import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy as np
     import numpy.typing as npt
@@ -33,10 +32,12 @@ if TYPE_CHECKING:
     from cm4storage.loader.data_files import DataFiles
     from cm4storage.loader.limits import OnError
     from cm4storage.loader.order import EpochOrder, FileRead
+    from cm4storage.loader.plugins import Reader
     from cm4storage.loader.preprocessing import Preprocessing
     from cm4storage.loader.slots import BatchSlots
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
+    from cm4storage.workload.sections import DatasetSection
 
 _PATIENCE_S = 1.0
 
@@ -53,6 +54,7 @@ class Reading:
     slots : BatchSlots
     preprocessing : Preprocessing
     on_error : {'stop', 'skip'}
+    make_reader : callable from DatasetSection to Reader
     """
 
     workload: Workload
@@ -61,6 +63,7 @@ class Reading:
     slots: BatchSlots
     preprocessing: Preprocessing
     on_error: OnError = "stop"
+    make_reader: Callable[[DatasetSection], Reader] = format_of
 
 
 class EpochReaders:
@@ -150,8 +153,7 @@ class Worker:
         self._wanted = wanted
         self._skips = reading.on_error == "skip"
         self._counters = counters
-        make_reader = reader_of(reading.workload) or format_of
-        decoder = make_reader(reading.workload.dataset)
+        decoder = reading.make_reader(reading.workload.dataset)
         self._reader = FileReader(decoder, reading.files, reading.store, counters)
         self._preprocessing = reading.preprocessing.of_thread(*stream)
         self._files = reading.files

@@ -7,8 +7,9 @@ of an entry point in its group. docs/guide/plugins.md has an example of each.
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import UserError
 
@@ -65,45 +66,52 @@ class ComputeStep(Protocol):
         """Compute with a batch, for `duration_s` seconds if it emulates."""
 
 
-def reader_of(workload: Workload) -> Callable[[DatasetSection], Reader] | None:
-    """Return what makes the workload's own reader, or None."""
-    name = workload.reader.reader_classname
-    return None if name is None else _load(name, READERS, "reader.reader_classname")
+@dataclass(frozen=True)
+class Plugins:
+    """The parts that take the place of ours, each as what makes it; None: ours.
+
+    Attributes
+    ----------
+    reader : callable from DatasetSection to Reader, optional
+    sampler : callable from Workload to Sampler, optional
+    loader : callable from Workload, Store and DataFiles to Loader, optional
+    compute_step : callable from Workload to ComputeStep, optional
+    """
+
+    reader: Callable[[DatasetSection], Reader] | None = None
+    sampler: Callable[[Workload], Sampler] | None = None
+    loader: Callable[[Workload, Store, DataFiles], Loader] | None = None
+    compute_step: Callable[[Workload], ComputeStep] | None = None
+
+    def completed(self, workload: Workload) -> Plugins:
+        """Return these plugins, and for those that are missing the ones that a workload names.
+
+        Raises
+        ------
+        UserError
+            If one cannot be loaded.
+        """
+        reader, train = workload.reader, workload.train
+        return Plugins(
+            self.reader or _load(reader.reader_classname, READERS, "reader.reader_classname"),
+            self.sampler or _load(reader.sampler_classname, SAMPLERS, "reader.sampler_classname"),
+            self.loader
+            or _load(reader.data_loader_classname, LOADERS, "reader.data_loader_classname"),
+            self.compute_step
+            or _load(train.compute_classname, COMPUTE_STEPS, "train.compute_classname"),
+        )
 
 
-def sampler_of(workload: Workload) -> Sampler | None:
-    """Return the workload's own sampler, or None."""
-    name = workload.reader.sampler_classname
-    if name is None:
-        return None
-    return cast("Sampler", _load(name, SAMPLERS, "reader.sampler_classname")(workload))
-
-
-def loader_of(workload: Workload, store: Store, files: DataFiles) -> Loader | None:
-    """Return the workload's own loader, or None."""
-    name = workload.reader.data_loader_classname
-    if name is None:
-        return None
-    made = _load(name, LOADERS, "reader.data_loader_classname")(workload, store, files)
-    return cast("Loader", made)
-
-
-def compute_step_of(workload: Workload) -> ComputeStep | None:
-    """Return the workload's own compute step, or None."""
-    name = workload.train.compute_classname
-    if name is None:
-        return None
-    return cast("ComputeStep", _load(name, COMPUTE_STEPS, "train.compute_classname")(workload))
-
-
-def _load(name: str, group: str, key: str) -> Callable[..., Any]:
-    """Return the class or function that a key names.
+def _load(name: str | None, group: str, key: str) -> Callable[..., Any] | None:
+    """Return the class or function that a key names; None where it names none.
 
     Raises
     ------
     UserError
         If there is none.
     """
+    if name is None:
+        return None
     found = entry_points(group=group, name=name)
     try:
         made: Callable[..., Any]

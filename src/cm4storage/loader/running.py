@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.phase import Phase
+from cm4storage.loader.plugins import Plugins
 from cm4storage.workload.plan import Split
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ class Trainer:
         ranks: Communicator,
         progress: Progress,
         conduct: Conduct | None = None,
+        plugins: Plugins | None = None,
     ) -> None:
         self._workload = workload
         self._store = store
         self._ranks = ranks
         self._progress = progress
         self._conduct = conduct or Conduct()
+        self._plugins = (plugins or Plugins()).completed(workload)
 
     def run(self, limits: Limits) -> Outcome:
         """Run all epochs.
@@ -94,7 +97,11 @@ class Trainer:
         return self._outcome(training, records, evaluation, evaluations)
 
     def _phase(self, split: Split) -> Phase:
-        return Phase(self._workload, self._store, self._ranks, split, self._conduct)
+        # What is the user's own trains; an evaluation reads as we do, with the user's reader.
+        plugins = self._plugins
+        if split is Split.EVAL:
+            plugins = Plugins(reader=plugins.reader)
+        return Phase(self._workload, self._store, self._ranks, split, self._conduct, plugins)
 
     def _outcome(
         self,
