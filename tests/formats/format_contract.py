@@ -56,6 +56,8 @@ class Case:
         Whether a flipped bit in a sample must be found; else it may give another sample.
     has_ends : bool
         Whether a file that is cut between two records is a whole file with fewer.
+    reads_companions : bool
+        Whether the format's own reader needs them; else they are for others.
     has_any_bytes : bool
         Whether any bytes at all can be a file.
     reads_nothing : bool
@@ -75,6 +77,7 @@ class Case:
     damage_shape: FileShape = DAMAGE_SHAPE
     has_checksums: bool = True
     has_ends: bool = False
+    reads_companions: bool = True
     has_any_bytes: bool = False
     reads_nothing: bool = False
     has_equal_samples: bool = False
@@ -112,6 +115,16 @@ def never(_shape):
     return False
 
 
+IMAGES = (
+    FileShape((1, 1), 1),
+    FileShape((100, 77), 1),
+    FileShape((1500, 1500), 1),
+    FileShape((30,), 1),
+    FileShape((20, 30, 3), 1),
+)
+"""Shapes that formats of images have."""
+IMAGE = FileShape((20, 30), 1)
+
 FORMATS = [
     Case("npz", is_direct=has_one_sample),
     Case("npz", {"compression": "zip"}, is_direct=never),
@@ -128,5 +141,7 @@ FORMATS = [
         has_equal_samples=True,
     ),
     Case("npy", has_checksums=False, is_direct=has_one_sample),
-    Case("tfrecord", has_ends=True, largest_part_bytes=None),
+    Case("tfrecord", has_ends=True, reads_companions=False, largest_part_bytes=None),
+    Case("jpeg", shapes=IMAGES, damage_shape=IMAGE, largest_part_bytes=None),
+    Case("png", shapes=IMAGES, damage_shape=IMAGE, largest_part_bytes=None),
 ]

@@ -63,6 +63,7 @@ class ImageFormat:
     name: str
     has_exact_size = False
     _longest_side: int
+    _last_bytes: bytes
 
     def __init__(self, dataset: DatasetSection) -> None:
         del dataset
@@ -92,14 +93,17 @@ class ImageFormat:
     def decode_into(
         self, source: Source, shape: FileShape, rows: Sequence[memoryview | None]
     ) -> bool:
-        """Decode the image straight into its row; see `DirectFormat.decode_into`."""
+        """Decode the image straight into its row; see `DirectFormat.decode_into`.
+
+        A file that does not end with its image is left to `decode`, which takes no offence.
+        """
         if shape.samples != 1 or len(rows) != 1:
             return False
         row = rows[0]
         with source.read(0, None) as view:
             try:
                 pixels = self._verified(view)
-                if pixels.size_bytes != shape.record_bytes:
+                if pixels.size_bytes != shape.record_bytes or view[-2:] != self._last_bytes:
                     return False
                 if row is not None and len(row) == pixels.size_bytes:
                     self._decode_to(view, pixels, row)
@@ -154,6 +158,7 @@ class Jpeg(ImageFormat):
 
     name = "jpeg"
     _longest_side = 65500
+    _last_bytes = b"\xff\xd9"
 
     def file_bytes(self, shape: FileShape) -> int:
         """Return what the largest file of noise takes at Pillow's quality of 75.
@@ -204,6 +209,7 @@ class Png(ImageFormat):
 
     name = "png"
     _longest_side = 2**31 - 1
+    _last_bytes = b"\x60\x82"  # of the checksum of an empty IEND
 
     def file_bytes(self, shape: FileShape) -> int:
         """Return what the largest file takes: noise that cannot be compressed.
