@@ -46,8 +46,10 @@ def read_hdf5(paths, _peer):
 
 
 def _hdf5(path):
+    """Return the samples; we link the first dataset under the wheel's name, too."""
     with h5py.File(path) as file:
-        parts = [_rows(file[name]) for name in sorted(file) if name != "labels"]
+        names = ["records"] if "records" in file else sorted(set(file) - {"labels"})
+        parts = [_rows(file[name]) for name in names]
     return digests(b"".join(rows) for rows in zip(*parts, strict=True))
 
 
@@ -72,9 +74,9 @@ def read_indexed(paths, _peer):
 
 
 def _slices(path):
-    data = path.read_bytes()
-    offsets, sizes = (np.fromfile(f"{path}.{name}.idx", np.uint64) for name in ("off", "sz"))
-    return [data[start : start + size] for start, size in zip(offsets, sizes, strict=True)]
+    """Return the samples by their sizes: DLIO counts offsets anew with each chunk it writes."""
+    data, sizes = path.read_bytes(), np.fromfile(f"{path}.sz.idx", np.int64)
+    return [data[end - size : end] for end, size in zip(np.cumsum(sizes), sizes, strict=True)]
 
 
 _TENSORFLOW = """
@@ -115,6 +117,9 @@ CASES = {
     "tfrecord": Case("tensorflow", read_tfrecord),
     "jpeg": Case("pytorch", read_image, samples_per_file=1),
     "png": Case("pytorch", read_image, samples_per_file=1),
+    "hdf5": Case("pytorch", read_hdf5),
+    "indexed_binary": Case("pytorch", read_indexed),
+    "mmap_indexed_binary": Case("pytorch", read_indexed),
 }
 
 
@@ -132,7 +137,7 @@ def document(name: str) -> dict[str, object]:
             "num_subfolders_train": case.folders,
             "record_length": 4000,
             "record_length_stdev": 700,
-            "generation_buffer_size": 2**16,
+            "generation_buffer_size": 2**13,
         },
         "reader": {"data_loader": case.framework, "batch_size": 2, "read_threads": 2},
         "train": {"epochs": 2, "computation_time": 0.001},
