@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,21 +12,24 @@ import threading
 import numpy as np
 import pytest
 import xxhash
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.progress import NoProgress
-from cm4storage.dataset import generation, verification
-from cm4storage.dataset.contents import FileContent
+from cm4storage.dataset import verification
+from cm4storage.dataset.contents import SPAN_BYTES, FileContent
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.dataset.preparation import prepare
 from cm4storage.workload.plan import Plan, PlannedFile, Split
 
 
-def prepare_quietly(workload, root):
-    return prepare(workload, root, NoProgress(), lambda _line: None)
+def prepare_quietly(workload, root, **options):
+    return prepare(workload, root, NoProgress(), lambda _line: None, **options)
 
 
 def files_below(folder):
@@ -77,12 +81,16 @@ def test_the_identity_never_changes_by_accident(small_workload):
 
 
 @pytest.mark.parametrize("name", ["npz", "tfrecord"])
-def test_bytes_do_not_depend_on_threads(small_workload, root, monkeypatch, name):
+def test_bytes_do_not_depend_on_threads(small_workload, root, name):
     workload = small_workload(f"dataset.format={name} dataset.num_samples_per_file=3")
-    one = prepare_quietly(workload, root.child("one"))
-    monkeypatch.setattr(generation, "GENERATOR_THREADS", 1)
-    other = prepare_quietly(workload, root.child("other"))
-    assert one.manifest.content_digest == other.manifest.content_digest
+    made = [
+        prepare_quietly(workload, root.child(f"threads-{threads}"), threads=threads)
+        for threads in (1, 2, 4)
+    ]
+    one, *others = (files_below(each.location.path / "train") for each in made)
+    assert len(one) == 10
+    assert all(other == one for other in others)
+    assert len({each.manifest.content_digest for each in made}) == 1
 
 
 def test_the_contents_never_change_by_accident():
@@ -90,6 +98,24 @@ def test_the_contents_never_change_by_accident():
     file = PlannedFile(Split.TRAIN, 7, "x", (1, 1), 1)
     FileContent(file).fill(memoryview(buffer))
     assert xxhash.xxh3_128_hexdigest(buffer) == "91368da69ef3a0a74060655a28a4c5bb"
+
+
+def counter_mode(file, start, size):
+    """Return what content version 1 is by its definition."""
+    key = hashlib.sha256(b"cm4storage content 1 seed 10").digest()[:16]
+    split = {Split.TRAIN: 0, Split.EVAL: 1}[file.split]
+    counter = split * 2**120 + file.index * 2**64 + start // 16
+    return Cipher(AES(key), CTR(counter.to_bytes(16, "big"))).encryptor().update(bytes(size))
+
+
+@pytest.mark.parametrize("split", Split)
+@pytest.mark.parametrize("start", [0, 16, 32, 48, SPAN_BYTES - 48, SPAN_BYTES, 5 * SPAN_BYTES + 16])
+def test_contents_are_aes_in_counter_mode_from_any_block_on(split, start):
+    file, buffer = PlannedFile(split, 12, "x", (1, 1), 1), bytearray(3 * 2**20 + 5)
+    content = FileContent(file, start=start)
+    for at in range(0, len(buffer), 700_001):
+        content.fill(memoryview(buffer)[at : at + 700_001])
+    assert buffer == counter_mode(file, start, len(buffer))
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=20))

@@ -8,8 +8,8 @@ from typing import Protocol
 class Progress(Protocol):
     """Receives the progress of one piece of work. Methods may be called from several threads."""
 
-    def start(self, what: str, total: int, unit: str) -> None:
-        """Begin `what`, which consists of `total` units."""
+    def start(self, what: str, total: int, unit: str, done: int = 0) -> None:
+        """Begin `what`, which consists of `total` units, `done` of which were done before."""
 
     def advance(self, units: int, detail: str = "") -> None:
         """Say that `units` more are done; `detail` may replace the text at the end."""
@@ -21,7 +21,7 @@ class Progress(Protocol):
 class NoProgress:
     """Shows nothing."""
 
-    def start(self, what: str, total: int, unit: str) -> None:
+    def start(self, what: str, total: int, unit: str, done: int = 0) -> None:
         """Do nothing."""
 
     def advance(self, units: int, detail: str = "") -> None:

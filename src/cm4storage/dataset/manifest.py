@@ -8,9 +8,10 @@ xxh3-128 of its bytes in hex.
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.units import MIB
@@ -52,13 +53,24 @@ class Hasher(Protocol):
         """Return the digest so far."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileEntry:
     """One line of ``files.tsv``."""
 
     key: str
     size_bytes: int
     digest: str
+
+    @classmethod
+    def from_line(cls, line: str) -> FileEntry:
+        """Read one line of `text_of`; a ValueError where it is none."""
+        key, size, digest = line.split("\t")
+        return cls(key, int(size), digest)
+
+
+def text_of(entries: Iterable[FileEntry]) -> str:
+    """Return lines of key, size and digest."""
+    return "".join(f"{e.key}\t{e.size_bytes}\t{e.digest}\n" for e in entries)
 
 
 @dataclass(frozen=True)
@@ -153,23 +165,41 @@ class Listed:
 
 
 def write_files(store: Store, entries: Iterable[FileEntry]) -> Listed:
-    """Write ``files.tsv`` from entries in the order of keys, without holding them."""
+    """Write ``files.tsv`` from entries in the order of keys, without holding them.
+
+    They are taken first, and written then: they may take hours to come, and the store may be in
+    use on the way. Until then long lists are in a temporary file.
+    """
     import xxhash
 
     hasher, files, total_bytes = xxhash.xxh3_128(), 0, 0
-
-    def lines() -> Iterator[memoryview]:
-        nonlocal files, total_bytes
+    with tempfile.SpooledTemporaryFile(max_size=_BYTES_AT_ONCE) as spool:
         entries_left = iter(entries)
         while batch := list(islice(entries_left, _LINES_AT_ONCE)):
             files += len(batch)
             total_bytes += sum(entry.size_bytes for entry in batch)
-            text = "".join(f"{e.key}\t{e.size_bytes}\t{e.digest}\n" for e in batch)
-            hasher.update(text.encode())
-            yield memoryview(text.encode())
-
-    store.write(FILES_KEY, lines())
+            text = text_of(batch).encode()
+            hasher.update(text)
+            _add(spool, text)
+        spool.seek(0)
+        store.write(FILES_KEY, _chunks(spool))
     return Listed(files, total_bytes, hasher.hexdigest())
+
+
+def _add(spool: IO[bytes], text: bytes) -> None:
+    try:
+        spool.write(text)
+    except OSError as error:
+        raise StorageFault(
+            f"cannot keep the list of files: {error.strerror}",
+            where=tempfile.gettempdir(),
+            advice="free some space there, or name another folder in TMPDIR",
+        ) from error
+
+
+def _chunks(spool: IO[bytes]) -> Iterator[memoryview]:
+    while chunk := spool.read(_BYTES_AT_ONCE):
+        yield memoryview(chunk)
 
 
 def read_files(store: Store, manifest: Manifest) -> Iterator[FileEntry]:
@@ -185,8 +215,7 @@ def read_files(store: Store, manifest: Manifest) -> Iterator[FileEntry]:
     hasher = xxhash.xxh3_128()
     for number, line in enumerate(_lines(store, hasher), 1):
         try:
-            key, size, digest = line.split("\t")
-            yield FileEntry(key, int(size), digest)
+            yield FileEntry.from_line(line)
         except ValueError as error:
             raise DamagedManifest(store, f"line {number} of its file list is damaged") from error
     if hasher.hexdigest() != manifest.content_digest:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cm4storage.core.errors import UserError
 from cm4storage.dataset import manifest as manifests
 from cm4storage.dataset.identity import Identity
+from cm4storage.dataset.journal import Journal
+from cm4storage.dataset.placement import in_folder_of_its_own
 from cm4storage.dataset.verification import require_complete
 from cm4storage.storage.opening import open_store
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from cm4storage.dataset.manifest import Manifest
+    from cm4storage.dataset.placement import Placement
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
@@ -50,7 +53,9 @@ class OpenDataset:
 
 
 @contextmanager
-def open_dataset(workload: Workload, root: StoreLocation) -> Iterator[OpenDataset]:
+def open_dataset(
+    workload: Workload, root: StoreLocation, placement: Placement = in_folder_of_its_own
+) -> Iterator[OpenDataset]:
     """Open the data set of `workload` below `root`, verified by names and sizes.
 
     Raises
@@ -60,14 +65,41 @@ def open_dataset(workload: Workload, root: StoreLocation) -> Iterator[OpenDatase
     StorageFault
         If it is not as its manifest says.
     """
-    location = root.child(Identity.of(workload).folder)
+    with open_unverified(workload, root, placement) as dataset:
+        require_complete(dataset.store, dataset.manifest)
+        yield dataset
+
+
+@contextmanager
+def open_unverified(
+    workload: Workload, root: StoreLocation, placement: Placement = in_folder_of_its_own
+) -> Iterator[OpenDataset]:
+    """Open the data set of `workload` as `open_dataset` does, but look at the manifest alone."""
+    identity = Identity.of(workload)
+    location = placement(root, identity)
     with open_store(location) as store:
         manifest = manifests.read(store)
         if manifest is None:
+            raise _absent(store, identity)
+        if manifest.identity.digest != identity.digest:
             raise UserError(
-                "the data set of this workload does not exist yet",
+                "the data set there is that of another workload",
                 where=location.uri,
-                advice="generate it first, with cm4storage generate and the same options",
+                meaning=", ".join(identity.differences(manifest.identity)),
+                advice="choose another folder, or the options that the data set was generated with",
             )
-        require_complete(store, manifest)
         yield OpenDataset(store, manifest)
+
+
+def _absent(store: Store, identity: Identity) -> UserError:
+    if not Journal(store, identity).is_empty:
+        return UserError(
+            "the generation of this data set was not finished",
+            where=store.uri,
+            advice="run cm4storage generate again with the same options: it makes what is missing",
+        )
+    return UserError(
+        "the data set of this workload does not exist yet",
+        where=store.uri,
+        advice="generate it first, with cm4storage generate and the same options",
+    )

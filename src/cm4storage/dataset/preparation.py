@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from cm4storage.core.canonical import digest
 from cm4storage.core.files import locked
 from cm4storage.dataset import manifest as manifests
-from cm4storage.dataset.generation import generate
+from cm4storage.dataset.generation import GENERATOR_THREADS, generate
 from cm4storage.dataset.identity import Identity
+from cm4storage.dataset.journal import Journal
 from cm4storage.dataset.manifest import DamagedManifest
+from cm4storage.dataset.placement import in_folder_of_its_own
 from cm4storage.dataset.verification import problems
 from cm4storage.storage.opening import open_store
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.manifest import Manifest
+    from cm4storage.dataset.placement import Placement
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
@@ -50,7 +53,13 @@ class Prepared:
 
 
 def prepare(
-    workload: Workload, root: StoreLocation, progress: Progress, say: Callable[[str], None]
+    workload: Workload,
+    root: StoreLocation,
+    progress: Progress,
+    say: Callable[[str], None],
+    *,
+    placement: Placement = in_folder_of_its_own,
+    threads: int = GENERATOR_THREADS,
 ) -> Prepared:
     """Return the data set of `workload` below `root`, generated first where it is missing.
 
@@ -61,11 +70,15 @@ def prepare(
     ----------
     workload : Workload
     root : StoreLocation
-        Where data sets are kept; each has a folder of its own there.
+        Where data sets are kept.
     progress : Progress
         Shows the generation.
     say : callable
         Takes one line about what is going on.
+    placement : Placement
+        Where below `root` this one is.
+    threads : int
+        How many files are made at a time.
 
     Raises
     ------
@@ -73,7 +86,7 @@ def prepare(
         If the storage fails or has not enough space.
     """
     identity = Identity.of(workload)
-    location = root.child(identity.folder)
+    location = placement(root, identity)
     with open_store(location) as store:
         found, reason = _find(store, identity)
         if found is not None:
@@ -83,9 +96,9 @@ def prepare(
             found, reason = _find(store, identity)
             if found is not None:
                 return Prepared(location, found, generated=False, reason=reason)
-            reason = reason or _why_missing(root, identity)
+            reason = reason or _why_missing(store, root, identity)
             say(f"miss: {reason}; generating {location.uri}")
-            made = generate(workload, store, progress)
+            made = generate(workload, store, progress, say, threads=threads)
             return Prepared(location, made, generated=True, reason=reason)
 
 
@@ -96,7 +109,7 @@ def _find(store: Store, identity: Identity) -> tuple[Manifest | None, str]:
         if manifest is None:
             return None, ""
         if manifest.identity.digest != identity.digest:
-            return None, "the manifest is of another data set"
+            return None, ", ".join(identity.differences(manifest.identity))
         wrong = list(islice(problems(store, manifest), 1))
     except DamagedManifest as damage:
         return None, damage.what
@@ -108,10 +121,12 @@ def _find(store: Store, identity: Identity) -> tuple[Manifest | None, str]:
     )
 
 
-def _why_missing(root: StoreLocation, identity: Identity) -> str:
-    """Explain the miss by the most similar data set that is there."""
-    with open_store(root) as store:
-        others = [m.identity for m in manifests.known(store) if m.identity.model == identity.model]
+def _why_missing(store: Store, root: StoreLocation, identity: Identity) -> str:
+    """Explain the miss by an aborted generation, or by the most similar data set that is there."""
+    if not Journal(store, identity).is_empty:
+        return "its generation was not finished"
+    with open_store(root) as above:
+        others = [m.identity for m in manifests.known(above) if m.identity.model == identity.model]
     if not others:
         return f"there is no data set for {identity.model} yet"
     closest = min((identity.differences(other) for other in others), key=len)

@@ -62,13 +62,14 @@ class _LineProgress:
         self._console = console
         self._lock = threading.Lock()
         self._what, self._unit = "", ""
-        self._total = self._done = 0
+        self._left = self._done = 0
         self._begin = 0.0
 
-    def start(self, what: str, total: int, unit: str) -> None:
-        self._what, self._total, self._unit, self._done = what, total, unit, 0
+    def start(self, what: str, total: int, unit: str, done: int = 0) -> None:
+        self._what, self._left, self._unit, self._done = what, total - done, unit, 0
         self._begin = time.perf_counter()
-        self._console.say(f"{what}: {_amount(total, unit)}")
+        before = f", {_amount(done, unit)} of it done before" if done else ""
+        self._console.say(f"{what}: {_amount(total, unit)}{before}")
 
     def advance(self, units: int, detail: str = "") -> None:
         del detail
@@ -77,7 +78,7 @@ class _LineProgress:
 
     def finish(self) -> None:
         elapsed_s = time.perf_counter() - self._begin
-        state = "done" if self._done >= self._total else "stopped"
+        state = "done" if self._done >= self._left else "stopped"
         rate = _amount(self._done / max(elapsed_s, 1e-9), self._unit)
         self._console.say(
             f"{self._what}: {state} after {_amount(self._done, self._unit)}"
@@ -102,11 +103,11 @@ class _BarProgress:
         self._pending = 0
         self._drawn = 0.0
 
-    def start(self, what: str, total: int, unit: str) -> None:
+    def start(self, what: str, total: int, unit: str, done: int = 0) -> None:
         from cm4storage.report.bar import make_bar
 
         self._bar = make_bar(self._stream, unit)
-        self._task = self._bar.add_task(what, total=total)
+        self._task = self._bar.add_task(what, total=total, completed=done)
         self._bar.start()
 
     def advance(self, units: int, detail: str = "") -> None:
