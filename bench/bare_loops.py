@@ -123,13 +123,14 @@ def fio_psync(buffers: Buffers, threads: int) -> float:
     size_bytes = Path(buffers.paths[0]).stat().st_size // 4096 * 4096
     jobs = []
     for thread in range(threads):
-        paths = buffers.paths[thread::threads]
-        jobs += [f"--name=job{thread}", f"--filename={':'.join(paths)}"]
-        jobs += ["--file_service_type=sequential", f"--size={size_bytes * len(paths)}"]
+        # fio takes 4 KiB of names: they are relative to the folder.
+        names = [Path(path).name for path in buffers.paths[thread::threads]]
+        jobs += [f"--name=job{thread}", f"--filename={':'.join(names)}"]
+        jobs += ["--file_service_type=sequential", f"--size={size_bytes * len(names)}"]
     done = subprocess.run(
         [program, "--ioengine=psync", "--direct=1", "--rw=read", f"--bs={size_bytes}",
          "--thread", "--group_reporting", "--output-format=json", *jobs],
-        check=True, capture_output=True, text=True,
+        check=True, capture_output=True, text=True, cwd=Path(buffers.paths[0]).parent,
     )  # fmt: skip
     return float(json.loads(done.stdout)["jobs"][0]["read"]["runtime"]) / 1000
 
