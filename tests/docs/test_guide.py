@@ -2,7 +2,8 @@
 
 A block that begins with three backquotes and ``console`` holds commands, each after ``$ ``, and
 what they print. ``...`` stands for any lines. Numbers, times, digests and folders may differ.
-A block marked ``exit=N`` ends with that exit code.
+A block marked ``exit=N`` ends with that exit code. A block of another language that is marked
+``file=NAME`` is written to that file before what follows it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = sorted((CHECKOUT / "docs" / "guide").glob("*.md"))
 BIN = Path(sys.executable).parent
 
-_BLOCK = re.compile(r"^```console(?: exit=(\d+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^```(?:console(?: exit=(?P<code>\d+))?|\w+ file=(?P<file>[\w.]+))\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 _VARIABLE = re.compile(
     r"file:///\S+|(?<![\w.])/\S+|\b[0-9a-f]{12,32}\b|\d+(\.\d+)?( (us|ms|s|min)\b)?"
 )
@@ -65,11 +69,14 @@ def test_page(page, tmp_path):
         [BIN / "cm", "init", "repo", f"--path={CHECKOUT}"], env=env, check=True, cwd=tmp_path,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    for code, block in _BLOCK.findall(page.read_text(encoding="utf-8")):
-        for command, shown in commands_of(block):
+    for block in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if block["file"]:
+            (tmp_path / block["file"]).write_text(block["text"], encoding="utf-8")
+            continue
+        for command, shown in commands_of(block["text"]):
             done = subprocess.run(
                 ["bash", "-c", command], cwd=tmp_path, env=env, text=True, check=False,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )  # fmt: skip
-            assert done.returncode == int(code or 0), f"$ {command}\n{done.stdout}"
+            assert done.returncode == int(block["code"] or 0), f"$ {command}\n{done.stdout}"
             assert_shown(shown, done.stdout)

@@ -12,7 +12,6 @@ from cm4storage.loader.plugins import Plugins
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.ranks.communicator import SingleProcess
-from cm4storage.results import environment
 from cm4storage.results.records import RunRecord
 
 if TYPE_CHECKING:
@@ -126,6 +125,8 @@ def save_order(run: Run, workload: Workload, folder: Path) -> None:
 
 
 def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetime) -> RunRecord:
+    from cm4storage.results import environment  # costs time that the first step would wait
+
     end = datetime.now().astimezone()
     host = environment.describe()
     return RunRecord(

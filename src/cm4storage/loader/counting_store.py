@@ -8,18 +8,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cm4storage.loader.file_reader import ReadCounters
+from cm4storage.storage.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from cm4storage.storage.store import ObjectStat, Store
+    from cm4storage.storage.store import Store
 
 
-class CountingStore:
+class CountingStore(StoreWrapper):
     """A `Store` over another one; threads may share it."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._lock = threading.Lock()
         self._counters = ReadCounters()
 
@@ -29,11 +30,6 @@ class CountingStore:
             counters, self._counters = self._counters, ReadCounters()
         return counters
 
-    @property
-    def uri(self) -> str:
-        """The root of the store."""
-        return self._store.uri
-
     @contextmanager
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[memoryview]:
         """Lend a range of an object; see `Store.read`."""
@@ -42,46 +38,10 @@ class CountingStore:
             self._note(begin, len(view))
             yield view
 
-    def read_into(self, key: str, buffer: memoryview, *, start: int = 0) -> int:
-        """Fill `buffer`; see `Store.read_into`."""
-        begin = time.perf_counter()
-        return self._note(begin, self._store.read_into(key, buffer, start=start))
-
     def scatter(self, key: str, buffers: Sequence[memoryview], *, start: int = 0) -> int:
         """Fill `buffers` one after the other; see `Store.scatter`."""
         begin = time.perf_counter()
         return self._note(begin, self._store.scatter(key, buffers, start=start))
-
-    def write(self, key: str, chunks: Iterable[memoryview]) -> int:
-        """Write an object; see `Store.write`."""
-        return self._store.write(key, chunks)
-
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        """Yield objects; see `Store.list`."""
-        return self._store.list(prefix)
-
-    def folders(self) -> Iterator[str]:
-        """Yield folders; see `Store.folders`."""
-        return self._store.folders()
-
-    def stat(self, key: str) -> ObjectStat:
-        """Return one object's size."""
-        return self._store.stat(key)
-
-    def delete(self, key: str) -> None:
-        """Remove one object."""
-        self._store.delete(key)
-
-    def make_folder(self, key: str) -> None:
-        """See `Store.make_folder`."""
-        self._store.make_folder(key)
-
-    def free_bytes(self) -> int | None:
-        """Return the free space; see `Store.free_bytes`."""
-        return self._store.free_bytes()
-
-    def close(self) -> None:
-        """Leave the store to its owner."""
 
     def _note(self, begin_s: float, count: int) -> int:
         elapsed_s = time.perf_counter() - begin_s

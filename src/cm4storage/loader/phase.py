@@ -18,6 +18,7 @@ from cm4storage.loader.counting_store import CountingStore
 from cm4storage.loader.custom_batches import CustomBatches
 from cm4storage.loader.data_files import DataFiles
 from cm4storage.loader.file_reader import ReadCounters
+from cm4storage.loader.layers import Layers
 from cm4storage.loader.order import RunOrder
 from cm4storage.loader.pipeline import EpochReaders, Reading
 from cm4storage.loader.preprocessing import Preprocessing
@@ -88,7 +89,8 @@ class Phase:
         self._sampler = plugins.sampler(workload) if plugins.sampler else None
         self._files = DataFiles(workload, split)
         self._cache = CachedFiles.of(store, self._files)
-        self._batches = self._batches_of(store, plugins)
+        self._layers = Layers.of(workload, store)
+        self._batches = self._batches_of(self._layers.store, plugins)
         self._compute = plugins.compute_step(workload) if plugins.compute_step else _emulate
         self._transfer = getattr(self._compute, "transfer", None)
         self.counters = ReadCounters()
@@ -139,7 +141,7 @@ class Phase:
         with self._batches(number, steps) as batches:
             times = self._steps(durations_s, batches, progress)
             end, duration_s = _now(), time.perf_counter() - begin
-        counters = batches.counters()
+        counters = self._layers.really_read(batches.counters())
         _require_some(counters)
         self.counters.merge(counters)
         return EpochRecord(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pkgutil
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import UserError
@@ -112,6 +111,8 @@ def _load(name: str | None, group: str, key: str) -> Callable[..., Any] | None:
     """
     if name is None:
         return None
+    from importlib.metadata import entry_points  # takes as long as numpy's arrays
+
     found = entry_points(group=group, name=name)
     try:
         made: Callable[..., Any]

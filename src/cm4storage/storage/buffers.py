@@ -10,6 +10,7 @@ aside, and is lent again once nothing looks at it any more.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import ctypes
 import itertools
 import mmap
@@ -149,6 +150,14 @@ class BufferPool:
         oldest = min(self._free, key=lambda buffer: buffer.last_use)
         self._free.remove(oldest)
         self._free_bytes -= oldest.capacity_bytes
+
+
+def give_back(pool: BufferPool, buffer: Buffer, *views: memoryview) -> None:
+    """End a loan: release its views, and return the buffer, which waits if one is still used."""
+    for view in reversed(views):
+        with contextlib.suppress(BufferError):  # an array still looks at it
+            view.release()
+    pool.release(buffer)
 
 
 def _capacity_bytes(buffer: Buffer) -> int:

@@ -61,12 +61,12 @@ class FileStore:
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> _Loan:
         """Lend a range of a file in a pooled buffer; see `Store.read`."""
-        _check_range(start, length)
+        check_range(start, length)
         return _Loan(self._pool, self._path(key), start, length)
 
     def read_into(self, key: str, buffer: memoryview, *, start: int = 0) -> int:
         """Fill `buffer` from byte `start` on; see `Store.read_into`."""
-        _check_range(start, None)
+        check_range(start, None)
         path = self._path(key)
         descriptor, size_bytes = _open_to_read(path)
         try:
@@ -77,7 +77,7 @@ class FileStore:
 
     def scatter(self, key: str, buffers: Sequence[memoryview], *, start: int = 0) -> int:
         """Fill `buffers` from byte `start` on by one system call; see `Store.scatter`."""
-        _check_range(start, None)
+        check_range(start, None)
         path = self._path(key)
         try:
             descriptor = os.open(path, _READ_FLAGS)
@@ -134,7 +134,7 @@ class FileStore:
             status = os.stat(path)
         except OSError as error:
             raise _read_fault(error, "look at the object", path) from error
-        _check_regular(status, path)
+        check_regular(status, path)
         return ObjectStat(key, status.st_size)
 
     def delete(self, key: str) -> None:
@@ -252,7 +252,13 @@ class _Loan:
             self._pool.release(buffer)
 
 
-def _check_range(start: int, length: int | None) -> None:
+def check_range(start: int, length: int | None) -> None:
+    """Refuse a range that cannot be.
+
+    Raises
+    ------
+    ValueError
+    """
     if start < 0 or (length is not None and length < 0):
         raise ValueError(f"a range starts at 0 or later and is not negative: {start}, {length}")
 
@@ -265,14 +271,23 @@ def _open_to_read(path: str) -> tuple[int, int]:
         raise _read_fault(error, "open the object", path) from error
     try:
         status = os.fstat(descriptor)
-        _check_regular(status, path)
+        check_regular(status, path)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor, status.st_size
 
 
-def _check_regular(status: os.stat_result, path: str) -> None:
+def check_regular(status: os.stat_result, path: str) -> None:
+    """Refuse what is no file.
+
+    Raises
+    ------
+    MissingObject
+        For a folder.
+    StorageFault
+        For a pipe, a device, ...
+    """
     if stat.S_ISREG(status.st_mode):
         return
     if stat.S_ISDIR(status.st_mode):
@@ -312,7 +327,7 @@ def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, 
         try:
             count = os.preadv(descriptor, buffers[:_MOST_BUFFERS], start + total)
         except OSError as error:
-            _check_regular(os.fstat(descriptor), path)
+            check_regular(os.fstat(descriptor), path)
             raise file_fault(error, f"read at byte {start + total}", path) from error
         total += count
         # The kernel may give less than was asked for (2 GiB are its most); zero bytes are the end.

@@ -188,10 +188,10 @@ class ReaderSection:
     file_shuffle: Shuffle = "off"
     sample_shuffle: Shuffle = "off"
     shuffle_size: int = setting(1024, minimum=0, done=False)
-    transfer_size: int | None = setting(None, minimum=1, done=False)
-    read_type: Literal["on_demand", "memory"] = setting("on_demand", done=False)
+    transfer_size: int | None = setting(None, minimum=1)
+    read_type: Literal["on_demand", "memory"] = "on_demand"
     preprocess_time: Distribution = Distribution()
-    odirect: bool = setting(False, done=False)
+    odirect: bool = False
     multiprocessing_context: str = setting("fork", done=False)
     pin_memory: bool = setting(True, done=False)
     preprocess_time_stdev: float = setting(0.0, minimum=0)
