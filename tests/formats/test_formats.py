@@ -337,3 +337,18 @@ def test_an_archive_over_4_gib_is_readable_by_zipfile_and_by_us(tmp_path):
         with read_member(view, members["y"]) as data:
             assert bytes(data) == b"abc"
     assert members["y"].offset > 2**32
+
+
+@pytest.mark.parametrize("case", DIRECT, ids=str)
+def test_files_that_are_never_as_expected_are_not_read_twice_for_long(
+    case, encode, companions, memory_source
+):
+    if case.reads_nothing:
+        pytest.skip("nothing is read")
+    shape = case.damage_shape_direct
+    file_format = case.make(shape)
+    files = companions(file_format, shape)
+    sources = [memory_source(encode(file_format, shape) + b"x", files) for _ in range(10)]
+    rows = rows_for(shape, [shape.record_bytes] * shape.samples)
+    assert not any(file_format.decode_into(source, shape, rows) for source in sources)
+    assert sum(source.bytes_read > 0 for source in sources) <= 3

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cm4storage.formats.direct import Layout, Piece, StreamScratch
+from cm4storage.formats.direct import Layout, Misses, Piece, StreamScratch
 from cm4storage.formats.elements import content_of
 from cm4storage.formats.format import CorruptFile
 from cm4storage.formats.hdf5_frame import (
@@ -59,6 +59,7 @@ class Hdf5:
         self._known: _Known | None = None
         self._is_other = False  # a file was not as it is known, and is decoded next
         self._scratch = StreamScratch()
+        self._misses = Misses()
 
     def file_bytes(self, shape: FileShape) -> int:
         """Return the size of a file that `encode` makes for `shape`; with chunks, at most."""
@@ -111,9 +112,11 @@ class Hdf5:
         is_read = known.layout.read(source, rows, self._scratch)
         is_read = is_read and known.layout.outside == known.outside
         self._is_other = not is_read
-        return is_read
+        return self._misses.note(is_read=is_read)
 
     def _expected(self, shape: FileShape) -> _Known | None:
+        if self._misses.are_too_many:
+            return None
         known = self._known
         if known is not None and known.fits(shape):
             return known

@@ -152,14 +152,22 @@ class Datasets:
         file.create_dataset(LABELS, data=np.zeros(shape.samples, "<i8"))
         return made
 
+    def _fitting(self, size: tuple[int, ...]) -> dict[str, Any]:
+        """Return the options for one file: where sizes vary, it may be less than a chunk."""
+        options = dict(self.options)
+        if "chunks" in options:
+            options["chunks"] = tuple(map(min, options["chunks"], size))
+        if self.max_shape:
+            options["maxshape"] = (size[0], *map(max, self.max_shape, size[1:]))
+        return options
+
     def _create(self, file: Any, name: str, size: tuple[int, ...], shape: FileShape) -> Any:
         import h5py
         import numpy as np
 
         dtype = np.dtype(type_code(shape.element_type))
         if not self.is_contiguous:
-            max_shape = (shape.samples, *self.max_shape) if self.max_shape else None
-            return file.create_dataset(name, size, dtype, maxshape=max_shape, **self.options)
+            return file.create_dataset(name, size, dtype, **self._fitting(size))
         rules = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         rules.set_obj_track_times(False)
         rules.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from cm4storage.formats.direct import Layout, Piece, StreamScratch
+from cm4storage.formats.direct import Layout, Misses, Piece, StreamScratch
 from cm4storage.formats.elements import content_of
 from cm4storage.formats.format import Companion, CorruptFile
 from cm4storage.formats.parts import filled_parts
@@ -47,6 +47,7 @@ class IndexedBinary:
     def __init__(self, dataset: DatasetSection) -> None:
         del dataset
         self._scratch = StreamScratch()
+        self._misses = Misses()
         self._expected: _Expected | None = None
 
     def file_bytes(self, shape: FileShape) -> int:
@@ -83,12 +84,14 @@ class IndexedBinary:
 
         One scattered read for the samples, and one for each index.
         """
+        if shape.samples > _MOST_SAMPLES or self._misses.are_too_many:
+            return False
         expected = self._expected
         if expected is None or expected.shape != shape:
-            if shape.samples > _MOST_SAMPLES:
-                return False
             expected = self._expected = _Expected(shape)
-        return expected.has_indexes(source) and expected.layout.read(source, rows, self._scratch)
+        is_read = expected.has_indexes(source)
+        is_read = is_read and expected.layout.read(source, rows, self._scratch)
+        return self._misses.note(is_read=is_read)
 
 
 class MmapIndexedBinary(IndexedBinary):

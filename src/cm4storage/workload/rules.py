@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.units import format_count
+from cm4storage.workload.format_rules import check_format_settings
 
 if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
@@ -37,7 +38,7 @@ def check(workload: Workload, source: str) -> None:
     UserError
         Naming the key, its value and the rule.
     """
-    for rule in (_format, _trains, _has_a_step, _names, _record_fits):
+    for rule in (_format, _trains, _has_a_step, _names, _record_fits, check_format_settings):
         rule(workload, source)
 
 
