@@ -16,7 +16,7 @@ from threading import Event, local
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault
-from cm4storage.core.units import format_bytes, format_count
+from cm4storage.core.units import MIB, format_bytes, format_count
 from cm4storage.core.waiting import STOP, TURN_S
 from cm4storage.dataset import manifest as manifests
 from cm4storage.dataset.contents import FileContent
@@ -35,10 +35,14 @@ if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
     from cm4storage.workload.sections import DatasetSection
 
+    _Batch = list[FileEntry | Output]
+
 GENERATOR_THREADS = max(2, min(16, os.cpu_count() or 2))
 
 _HEADROOM = 1.01
-_UNDER_WAY = 4
+_UNDER_WAY = 3
+_BATCH_BYTES = MIB
+_BATCH_FILES = 8
 
 
 def generate(
@@ -162,29 +166,48 @@ class _Making:
 
     def entries(self, kept: _Kept) -> Iterator[FileEntry]:
         """Yield the entries of all files in the order of keys; a few are under way at a time."""
-        there = InOrder(kept.entries())
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="generate")
-        under_way: deque[FileEntry | Future[FileEntry]] = deque()
+        under_way: deque[tuple[_Batch, Future[list[FileEntry]]]] = deque()
 
-        def finished() -> FileEntry:
-            item = under_way.popleft()
-            if isinstance(item, FileEntry):
-                return item
-            entry = _result(item)
-            kept.journal.note(entry)
-            return entry
+        def finished() -> Iterator[FileEntry]:
+            batch, future = under_way.popleft()
+            made = iter(_result(future))
+            for item in batch:
+                if isinstance(item, FileEntry):
+                    yield item
+                else:
+                    entry = next(made)
+                    kept.journal.note(entry)
+                    yield entry
 
         try:
-            for output in outputs(self._plan, self._formats.own):
+            for batch in self._batches(InOrder(kept.entries())):
                 if len(under_way) >= _UNDER_WAY * self._threads:
-                    yield finished()
-                under_way.append(there.find(output.key) or pool.submit(self._write, output))
+                    yield from finished()
+                under_way.append((batch, pool.submit(self._write_batch, batch)))
             while under_way:
-                yield finished()
+                yield from finished()
         finally:
             self._stop.set()
             # After an error a thread may hang in a request to a silent service: it is left behind.
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _batches(self, there: InOrder) -> Iterator[_Batch]:
+        """Yield runs of files, with the entries of those there; small ones share a hand-over."""
+        batch: _Batch = []
+        new_bytes = 0
+        for output in outputs(self._plan, self._formats.own):
+            entry = there.find(output.key)
+            batch.append(entry or output)
+            new_bytes += 0 if entry else output.shape.record_bytes * output.shape.samples
+            if new_bytes >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
+                yield batch
+                batch, new_bytes = [], 0
+        if batch:
+            yield batch
+
+    def _write_batch(self, batch: _Batch) -> list[FileEntry]:
+        return [self._write(item) for item in batch if isinstance(item, Output)]
 
     def _write(self, output: Output) -> FileEntry:
         import xxhash
@@ -218,8 +241,8 @@ class _FormatPerThread(local):
         self.own: Format = format_of(dataset)
 
 
-def _result(future: Future[FileEntry]) -> FileEntry:
-    """Wait for a file, so that a signal always ends the wait."""
+def _result(future: Future[list[FileEntry]]) -> list[FileEntry]:
+    """Wait for a batch, so that a signal always ends the wait."""
     while True:
         try:
             return future.result(TURN_S)

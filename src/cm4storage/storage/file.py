@@ -32,6 +32,8 @@ _WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 _MOST_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
 _MAKE_FOLDER_ATTEMPTS: Final = 100
+_SMALL_CHUNK_BYTES: Final = 4096
+_MOST_SMALL_BYTES: Final = 65536
 
 
 class FileStore:
@@ -370,16 +372,33 @@ def _make_folder(folder: str) -> None:
 
 
 def _write_chunks(descriptor: int, chunks: Iterable[memoryview], path: str) -> int:
-    size_bytes = 0
-    for chunk in chunks:
-        rest = memoryview(chunk).cast("B")
-        size_bytes += rest.nbytes
-        while rest.nbytes:
-            try:
-                rest = rest[os.write(descriptor, rest) :]
-            except OSError as error:
-                raise file_fault(error, f"write after {size_bytes} bytes", path) from error
-    return size_bytes
+    """Write all chunks, small ones together with what follows: a call costs more than they do."""
+    size_bytes, small = 0, bytearray()
+    for given in chunks:
+        chunk = memoryview(given).cast("B")
+        if chunk.nbytes <= _SMALL_CHUNK_BYTES and len(small) < _MOST_SMALL_BYTES:
+            small += chunk
+            continue
+        size_bytes += _write_fully(descriptor, [memoryview(small), chunk], size_bytes, path)
+        small = bytearray()
+    return size_bytes + _write_fully(descriptor, [memoryview(small)], size_bytes, path)
+
+
+def _write_fully(
+    descriptor: int, buffers: Sequence[memoryview], written_bytes: int, path: str
+) -> int:
+    """Write `buffers` behind the `written_bytes` that are in the file; return their size."""
+    total = sum(buffer.nbytes for buffer in buffers)
+    left = total
+    while left:
+        try:
+            count = os.writev(descriptor, buffers)
+        except OSError as error:
+            place = written_bytes + total - left
+            raise file_fault(error, f"write after {place} bytes", path) from error
+        left -= count
+        buffers = _unfilled(buffers, count) if left else ()
+    return total
 
 
 def _rename(temporary: str, path: str) -> None:
