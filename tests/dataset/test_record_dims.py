@@ -9,6 +9,7 @@ import math
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tfrecord.reader import tfrecord_loader
@@ -95,3 +96,9 @@ def test_images_have_rows_and_columns_of_bytes(generated, name, element_type):
             assert image.size == (30, 7)
             assert image.mode == "L"
             assert image.format == name.upper()
+
+
+@every
+def test_a_row_of_a_csv_has_all_elements_of_a_sample(generated, dims, element_type):
+    for path in generated("csv", list(dims), element_type):
+        assert len(pd.read_csv(path, header=None).iloc[0]) == math.prod(dims)

@@ -103,12 +103,26 @@ def read_tfrecord(paths, peer):
 
 @dataclass(frozen=True)
 class Case:
-    """One format: the framework that DLIO reads it with, and who reads it beside both."""
+    """One format.
+
+    Attributes
+    ----------
+    framework : str
+        The one that DLIO reads it with.
+    read : callable
+        Who reads it beside both.
+    samples_per_file : int
+    folders : int
+        Sub-folders of the training files.
+    unseen : int
+        How many of a file's samples the wheel does not see of ours.
+    """
 
     framework: str
     read: Reader
     samples_per_file: int = 3
     folders: int = 0
+    unseen: int = 0
 
 
 CASES = {
@@ -117,6 +131,8 @@ CASES = {
     "tfrecord": Case("tensorflow", read_tfrecord),
     "jpeg": Case("pytorch", read_image, samples_per_file=1),
     "png": Case("pytorch", read_image, samples_per_file=1),
+    # The wheel takes the first line for names, which the sources of 2026 do not write.
+    "csv": Case("pytorch", read_csv, unseen=1),
     "hdf5": Case("pytorch", read_hdf5),
     "indexed_binary": Case("pytorch", read_indexed),
     "mmap_indexed_binary": Case("pytorch", read_indexed),

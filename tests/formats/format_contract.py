@@ -115,6 +115,8 @@ def never(_shape):
     return False
 
 
+FEW = (FileShape((100, 77), 1), FileShape((20, 30), 3), FileShape((4, 9), 3, "float32"))
+"""For compressions that take their time."""
 IMAGES = (
     FileShape((1, 1), 1),
     FileShape((100, 77), 1),
@@ -142,6 +144,8 @@ FORMATS = [
     ),
     Case("npy", has_checksums=False, is_direct=has_one_sample),
     Case("tfrecord", has_ends=True, reads_companions=False, largest_part_bytes=None),
+    Case("csv", has_checksums=False, has_ends=True),
+    *(Case("csv", {"compression": name}, FEW) for name in ("gzip", "bz2", "zip", "xz")),
     Case("jpeg", shapes=IMAGES, damage_shape=IMAGE, largest_part_bytes=None),
     Case("png", shapes=IMAGES, damage_shape=IMAGE, largest_part_bytes=None),
 ]
