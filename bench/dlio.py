@@ -234,7 +234,8 @@ class Bench:
             return
         samples = workload.reader.batch_size * (workload.reader.prefetch_size + 1)
         per_file = workload.dataset.num_samples_per_file
-        buffers = bare_loops.Buffers(paths, max(1, samples // per_file))
+        sample_bytes = int(workload.dataset.record_length_bytes)
+        buffers = bare_loops.Buffers(paths, max(1, samples // per_file), sample_bytes)
         for threads in case.bare_threads or THREADS:
             try:
                 seconds = [case.bare(buffers, threads) for _ in range(EPOCHS)]

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 from cm4storage.core.progress import NoProgress
 from cm4storage.core.units import KIB, MIB
-from cm4storage.dataset.generation import GENERATOR_THREADS, generate
+from cm4storage.dataset.generation import generate
+from cm4storage.dataset.outputs import DATASET_THREADS
 from cm4storage.storage.file import FileStore
 from cm4storage.workload.resolve import Request, resolve
 
@@ -82,7 +83,7 @@ def bare_loop(folder: Path, files: int, size_bytes: int) -> None:
             left -= os.write(descriptor, prepared.buffer[:left])
         os.close(descriptor)
 
-    with ThreadPoolExecutor(GENERATOR_THREADS) as executor:
+    with ThreadPoolExecutor(DATASET_THREADS) as executor:
         for _ in executor.map(write, range(files)):
             pass
 
@@ -123,7 +124,7 @@ def show(case: Case, total_bytes: int, times: dict[str, list[float]]) -> None:
 def main() -> None:
     """Measure all cases in a folder of their own."""
     parent = sys.argv[1] if len(sys.argv) > 1 else None
-    print(f"{GENERATOR_THREADS} threads, median (quartiles) of {ROUNDS} rounds")
+    print(f"{DATASET_THREADS} threads, median (quartiles) of {ROUNDS} rounds")
     with tempfile.TemporaryDirectory(prefix="cm4storage-bench-", dir=parent) as folder:
         for case in CASES:
             measure(case, Path(folder))

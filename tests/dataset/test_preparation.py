@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.progress import NoProgress
-from cm4storage.dataset import verification
 from cm4storage.dataset.contents import SPAN_BYTES, FileContent
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.dataset.preparation import prepare
+from cm4storage.dataset.verdict import verify_contents
 from cm4storage.workload.plan import Plan, PlannedFile, Split
 
 
@@ -211,7 +211,7 @@ def test_a_flipped_bit_is_found_when_contents_are_checked(small_workload, root):
     prepared = prepare_quietly(workload, root)
     victim = damage(prepared.location.path, "flipped")
     with open_dataset(workload, root) as dataset:
-        (problem,) = verification.damaged(dataset.store, dataset.manifest)
+        (problem,) = verify_contents(dataset.store, dataset.manifest, NoProgress(), 2).first
     assert problem.key == f"train/{victim.name}"
 
 
@@ -273,7 +273,7 @@ def test_a_killed_generation_leaves_nothing_that_counts(small_workload, small_pa
     folder = again.location.path
     assert sum(1 for path in folder.rglob("*.npz")) == 10
     with open_dataset(small_workload(), root) as dataset:
-        assert not list(verification.damaged(dataset.store, dataset.manifest))
+        assert not verify_contents(dataset.store, dataset.manifest, NoProgress(), 2).problems
 
 
 def test_both_folders_are_there_though_one_is_empty(small_workload, root):

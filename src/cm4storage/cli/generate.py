@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cm4storage.cli import options
 from cm4storage.core.units import format_bytes, format_count
+from cm4storage.dataset.outputs import DATASET_THREADS
 from cm4storage.dataset.preparation import prepare
 from cm4storage.workload import resolve
 
@@ -19,13 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     options.add_workload(parser)
     options.add_storage(parser)
+    options.add_threads(parser, "files are made at a time; no byte depends on it", DATASET_THREADS)
     options.add_result_file(parser)
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Prepare the data set and say whether it was found or generated, and why."""
     workload = resolve.load(args.workload).workload
-    prepared = prepare(workload, options.location(args), console.progress(), console.say)
+    prepared = prepare(
+        workload,
+        options.location(args),
+        console.progress(),
+        console.say,
+        threads=args.threads,
+    )
     manifest = prepared.manifest
     if not prepared.generated:
         console.say(f"hit: {prepared.reason}")

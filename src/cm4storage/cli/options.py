@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cm4storage.core.files import write_json_atomically
 from cm4storage.storage.location import StoreLocation
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def add_workload(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +39,28 @@ def add_result_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--result_file", type=Path, metavar="FILE", help="also write the outcome as JSON"
     )
+
+
+def add_threads(parser: argparse.ArgumentParser, what: str, default: int) -> None:
+    """Declare ``--threads``, of which `what` says what they do."""
+    parser.add_argument(
+        "--threads", type=positive, default=default, metavar="N",
+        help=f"how many {what} (default: {default})",
+    )  # fmt: skip
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text!r}")
+    return int(text)
 
 
 def location(args: argparse.Namespace) -> StoreLocation:

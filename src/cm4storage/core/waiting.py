@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+    from concurrent.futures import Future
     from types import FrameType
+
+T = TypeVar("T")
 
 TURN_S: Final = 0.25
 
@@ -74,3 +77,16 @@ def wait_for(changed: threading.Condition, condition: Callable[[], bool]) -> Non
     while not condition():
         changed.wait(TURN_S)
         STOP.check()
+
+
+def result_of(future: Future[T]) -> T:
+    """Wait for a task of another thread, and return its result or raise its error."""
+    from concurrent.futures import TimeoutError as NotDone
+
+    while True:
+        try:
+            return future.result(TURN_S)
+        except NotDone:
+            if future.done():  # it is the task's own
+                raise
+            STOP.check()

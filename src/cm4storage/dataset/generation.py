@@ -6,10 +6,8 @@ What was finished before an abort is known from a journal beside the data; see `
 from __future__ import annotations
 
 import heapq
-import os
 from collections import deque
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotDone
 from datetime import datetime
 from operator import attrgetter
 from threading import Event, local
@@ -17,13 +15,20 @@ from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.units import MIB, format_bytes, format_count
-from cm4storage.core.waiting import STOP, TURN_S
+from cm4storage.core.waiting import result_of
 from cm4storage.dataset import manifest as manifests
 from cm4storage.dataset.contents import FileContent
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.journal import Journal, first_of_each
 from cm4storage.dataset.manifest import DamagedManifest, FileEntry, Manifest
-from cm4storage.dataset.outputs import Extent, InOrder, Output, outputs, still_there
+from cm4storage.dataset.outputs import (
+    DATASET_THREADS,
+    Extent,
+    InOrder,
+    Output,
+    outputs,
+    still_there,
+)
 from cm4storage.formats.format import Format, format_of
 from cm4storage.workload.plan import Plan, Split
 
@@ -37,8 +42,6 @@ if TYPE_CHECKING:
 
     _Batch = list[FileEntry | Output]
 
-GENERATOR_THREADS = max(2, min(16, os.cpu_count() or 2))
-
 _HEADROOM = 1.01
 _UNDER_WAY = 3
 _BATCH_BYTES = MIB
@@ -51,7 +54,7 @@ def generate(
     progress: Progress,
     say: Callable[[str], None] = lambda _line: None,
     *,
-    threads: int = GENERATOR_THREADS,
+    threads: int = DATASET_THREADS,
 ) -> Manifest:
     """Generate what is missing of the data set of `workload` at the root of `store`.
 
@@ -171,7 +174,8 @@ class _Making:
 
         def finished() -> Iterator[FileEntry]:
             batch, future = under_way.popleft()
-            made = iter(_result(future))
+            entries = result_of(future)
+            made = iter(entries)
             for item in batch:
                 if isinstance(item, FileEntry):
                     yield item
@@ -239,17 +243,6 @@ class _FormatPerThread(local):
 
     def __init__(self, dataset: DatasetSection) -> None:
         self.own: Format = format_of(dataset)
-
-
-def _result(future: Future[list[FileEntry]]) -> list[FileEntry]:
-    """Wait for a batch, so that a signal always ends the wait."""
-    while True:
-        try:
-            return future.result(TURN_S)
-        except NotDone:
-            if future.done():
-                raise
-            STOP.check()
 
 
 def _require_space(store: Store, needed_bytes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 COMPANION_FOLDER: Final = "index"
 """The one folder beside those of the splits in which files of a data set may be."""
+
+DATASET_THREADS: Final = max(2, min(16, os.cpu_count() or 2))
+"""How many files are made or read at a time, unless the user says otherwise."""
 
 FOLDERS: Final = tuple(sorted([COMPANION_FOLDER, *(split.value for split in Split)]))
 

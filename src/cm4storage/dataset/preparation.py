@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from cm4storage.core.canonical import digest
 from cm4storage.core.files import locked
 from cm4storage.dataset import manifest as manifests
-from cm4storage.dataset.generation import GENERATOR_THREADS, generate
+from cm4storage.dataset.generation import generate
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.journal import Journal
 from cm4storage.dataset.manifest import DamagedManifest
+from cm4storage.dataset.outputs import DATASET_THREADS
 from cm4storage.dataset.placement import in_folder_of_its_own
 from cm4storage.dataset.verification import problems
 from cm4storage.storage.opening import open_store
@@ -59,7 +60,7 @@ def prepare(
     say: Callable[[str], None],
     *,
     placement: Placement = in_folder_of_its_own,
-    threads: int = GENERATOR_THREADS,
+    threads: int = DATASET_THREADS,
 ) -> Prepared:
     """Return the data set of `workload` below `root`, generated first where it is missing.
 

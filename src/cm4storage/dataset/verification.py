@@ -1,22 +1,45 @@
-"""Check that a data set is there before it is used."""
+"""Check that a data set is there: names and sizes before it is used, contents on request."""
 
 from __future__ import annotations
 
+import enum
+import random
+import re
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from cm4storage.core.errors import StorageFault
+from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.units import MIB
+from cm4storage.core.waiting import result_of
 from cm4storage.dataset import manifest as manifests
-from cm4storage.workload.plan import Split
+from cm4storage.dataset.outputs import listed
+from cm4storage.storage.store import MissingObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from cm4storage.dataset.manifest import Manifest
-    from cm4storage.storage.store import ObjectStat, Store
+    from cm4storage.core.progress import Progress
+    from cm4storage.dataset.manifest import FileEntry, Manifest
+    from cm4storage.storage.store import Store
 
-_SHOWN = 3
+_SHOWN: Final = 3
+_RANGE_BYTES: Final = 8 * MIB
+_UNDER_WAY: Final = 4
+_SAMPLE: Final = re.compile(r"(?P<number>\d{1,18}(?:\.\d{1,9})?)(?P<percent>%?)")
+
+
+class Kind(enum.Enum):
+    """What can be wrong with a file."""
+
+    MISSING = "missing"
+    SIZE = "size"
+    FOREIGN = "foreign"
+    UNREADABLE = "unreadable"
+    CONTENT = "content"
+    MANIFEST = "manifest"
 
 
 @dataclass(frozen=True)
@@ -25,36 +48,93 @@ class Problem:
 
     key: str
     what: str
+    kind: Kind
 
 
-def problems(store: Store, manifest: Manifest) -> Iterator[Problem]:
-    """Yield the files that are missing or have another size than the manifest says.
+@dataclass(frozen=True)
+class Sample:
+    """A random part of a data set.
+
+    Attributes
+    ----------
+    count : int
+        How many files.
+    seed : int
+        The same seed chooses the same files of a data set.
+    """
+
+    count: int
+    seed: int
+
+    @classmethod
+    def parse(cls, text: str, files: int, seed: int) -> Sample:
+        """Read what a user wrote: a number of files such as ``50``, or a share such as ``5%``.
+
+        Raises
+        ------
+        UserError
+            If it is neither, or none of the files.
+        """
+        found = _SAMPLE.fullmatch(text)
+        number = float(found["number"]) if found else 0.0
+        is_share = bool(found and found["percent"])
+        if number <= 0 or (is_share and number > 100) or not (is_share or number.is_integer()):
+            raise UserError(
+                f"{text!r} is no sample",
+                where="--sample",
+                advice="give a number of files such as 50, or a share such as 5%",
+            )
+        count = max(1, round(files * number / 100)) if is_share else int(number)
+        return cls(min(count, files), seed)
+
+    def choose(self, entries: Iterable[FileEntry], files: int) -> Iterator[FileEntry]:
+        """Yield `count` of the `files` entries, each choice equally likely, without holding them.
+
+        Source: Knuth, The Art of Computer Programming, volume 2, 3.4.2, algorithm S.
+        """
+        generator = random.Random(self.seed)
+        wanted = self.count
+        for left, entry in zip(range(files, 0, -1), entries, strict=False):
+            if generator.random() * left < wanted:
+                wanted -= 1
+                yield entry
+
+
+def differences(store: Store, manifest: Manifest) -> Iterator[Problem]:
+    """Yield the files that are missing, have another size or are not in the manifest, in order.
 
     Contents are not read: that would warm the cache that is about to be measured.
     """
-    listed = _data_files(store)
-    found = next(listed, None)
+    found = listed(store)
+    stat = next(found, None)
     count = 0
     for entry in manifests.read_files(store, manifest):
         count += 1
-        while found is not None and found.key < entry.key:
-            found = next(listed, None)
-        if found is None or found.key != entry.key:
-            yield Problem(entry.key, "missing")
-        elif found.size_bytes != entry.size_bytes:
-            yield Problem(entry.key, f"{found.size_bytes} bytes instead of {entry.size_bytes}")
+        while stat is not None and stat.key < entry.key:
+            yield _foreign(stat.key)
+            stat = next(found, None)
+        if stat is None or stat.key != entry.key:
+            yield Problem(entry.key, "missing", Kind.MISSING)
+            continue
+        if stat.size_bytes != entry.size_bytes:
+            what = f"{stat.size_bytes} bytes instead of {entry.size_bytes}"
+            yield Problem(entry.key, what, Kind.SIZE)
+        stat = next(found, None)
     if count != manifest.files:
-        yield Problem(manifests.FILES_KEY, f"{count} lines instead of {manifest.files}")
+        what = f"{count} lines instead of {manifest.files}"
+        yield Problem(manifests.FILES_KEY, what, Kind.MANIFEST)
+    if stat is not None:
+        yield _foreign(stat.key)
+    yield from (_foreign(other.key) for other in found)
 
 
-def damaged(store: Store, manifest: Manifest) -> Iterator[Problem]:
-    """Yield the files whose bytes are not those that were generated. Reads everything."""
-    import xxhash
+def _foreign(key: str) -> Problem:
+    return Problem(key, "foreign: the manifest does not list it", Kind.FOREIGN)
 
-    for entry in manifests.read_files(store, manifest):
-        with store.read(entry.key) as view:
-            if xxhash.xxh3_128_hexdigest(view) != entry.digest:
-                yield Problem(entry.key, "its bytes differ from those that were generated")
+
+def problems(store: Store, manifest: Manifest) -> Iterator[Problem]:
+    """Yield what keeps the data set from being used: `differences` without foreign files."""
+    return (each for each in differences(store, manifest) if each.kind is not Kind.FOREIGN)
 
 
 def require_complete(store: Store, manifest: Manifest) -> None:
@@ -77,6 +157,77 @@ def require_complete(store: Store, manifest: Manifest) -> None:
         )
 
 
-def _data_files(store: Store) -> Iterator[ObjectStat]:
-    for split in Split:
-        yield from store.list(f"{split.value}/")
+class ContentCheck:
+    """Reads files and compares their digests with those of the manifest.
+
+    Parameters
+    ----------
+    store : Store
+    progress : Progress
+        Is advanced by the bytes read; the caller starts and finishes it.
+    threads : int
+        How many files are read at a time.
+
+    Attributes
+    ----------
+    files, read_bytes : int
+        What was read so far.
+    """
+
+    def __init__(self, store: Store, progress: Progress, threads: int) -> None:
+        self._store, self._progress, self._threads = store, progress, threads
+        self.files = self.read_bytes = 0
+
+    def damaged(self, entries: Iterable[FileEntry]) -> Iterator[Problem]:
+        """Yield those of `entries` whose bytes are not as generated, or that cannot be read.
+
+        Files that are missing or have another size are left to `differences`.
+
+        Raises
+        ------
+        StorageFault
+            If the storage itself fails, not one file.
+        """
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
+        under_way: deque[tuple[FileEntry, Future[Problem | None]]] = deque()
+
+        def finished() -> Iterator[Problem]:
+            entry, future = under_way.popleft()
+            problem = result_of(future)
+            self.files += 1
+            self.read_bytes += entry.size_bytes
+            if problem is not None:
+                yield problem
+
+        try:
+            for entry in entries:
+                if len(under_way) >= _UNDER_WAY * self._threads:
+                    yield from finished()
+                under_way.append((entry, pool.submit(self._check, entry)))
+            while under_way:
+                yield from finished()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _check(self, entry: FileEntry) -> Problem | None:
+        try:
+            digest, size_bytes = self._digest(entry)
+        except MissingObject:
+            return None
+        except StorageFault as fault:
+            self._store.stat(entry.key)  # raises where the storage itself has failed
+            return Problem(entry.key, f"unreadable: {fault.what}", Kind.UNREADABLE)
+        if size_bytes != entry.size_bytes or digest == entry.digest:
+            return None
+        return Problem(entry.key, "its bytes differ from those that were generated", Kind.CONTENT)
+
+    def _digest(self, entry: FileEntry) -> tuple[str, int]:
+        import xxhash
+
+        hasher, size_bytes = xxhash.xxh3_128(), 0
+        for start in range(0, max(1, entry.size_bytes), _RANGE_BYTES):
+            with self._store.read(entry.key, start=start, length=_RANGE_BYTES) as view:
+                hasher.update(view)
+                size_bytes += len(view)
+                self._progress.advance(len(view))
+        return hasher.hexdigest(), size_bytes
