@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -273,3 +274,17 @@ def test_old_files_that_were_cut_are_refused(cut, memory_source):
     data = written(None, records=array_of(3, 30, 30))
     with pytest.raises(CorruptFile, match="memory"):
         samples_of(data[: cut % len(data)], memory_source)
+
+
+def test_many_threads_can_write_and_read_at_once(encode, memory_source):
+    shape = FileShape((64, 64), 3)
+
+    def write_and_read(options):
+        file_format = format_named("hdf5", **options)
+        data = encode(file_format, shape)
+        return [bytes(sample) for sample in file_format.decode(memory_source(data))]
+
+    jobs = [{}, {"compression": "gzip"}, {"hdf5_chunk_dims": (1, 8, 8)}] * 20
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(write_and_read, jobs))
+    assert all(result == results[0] for result in results)

@@ -29,7 +29,7 @@ CASES_AND_SHAPES = [
     for shape in case.shapes
 ]
 DIRECT = [case for case in FORMATS if isinstance(case.make(DAMAGE_SHAPE), DirectFormat)]
-LARGE = FileShape((3000, 3000), 2)
+LARGE = FileShape((2200, 2200), 2)
 
 
 def decoded(file_format, source):
