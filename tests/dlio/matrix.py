@@ -153,6 +153,7 @@ def document(name: str) -> dict[str, object]:
             "num_subfolders_train": case.folders,
             "record_length": 4000,
             "record_length_stdev": 700,
+            "record_length_resize": 10_000,  # more than any sample has
             "generation_buffer_size": 2**13,
         },
         "reader": {"data_loader": case.framework, "batch_size": 2, "read_threads": 2},

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from matrix import CASES, digests, document
 from running import Ours, record_of, saved
 
-from cm4storage.formats.format import DirectFormat, FileShape, format_of
+from cm4storage.core.progress import NoProgress
+from cm4storage.dataset.foreign import open_foreign
+from cm4storage.formats.format import format_of
+from cm4storage.loader.limits import Limits
+from cm4storage.loader.plugins import Plugins
+from cm4storage.loader.running import Trainer
+from cm4storage.ranks.communicator import SingleProcess
+from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.plan import Plan, Split
 
 EPOCHS = 2
@@ -77,17 +86,34 @@ def test_we_train_on_the_data_set_of_dlio(name, peer, tmp_path):
 
 
 def assert_every_sample(workload, data, peer):
-    """Check that we read the same bytes from every file as software that is neither's."""
+    """Check that we read, and hand over, the same bytes as software that is neither's reads."""
     dataset, plan = workload.dataset, Plan.of(workload)
-    file_format, shapes = format_of(dataset), plan.shapes()
     paths = [data / plan.key(Split.TRAIN, index) for index in range(dataset.num_files_train)]
-    for index, expected in enumerate(CASES[dataset.format].read(paths, peer)):
-        source = FileSource(paths[index])
-        shape = FileShape(shapes(index), dataset.num_samples_per_file, dataset.element_type)
-        samples = [bytes(sample) for sample in file_format.decode(source)]
-        assert digests(samples) == expected
-        assert [len(sample) for sample in samples] == [shape.record_bytes] * shape.samples
-        if isinstance(file_format, DirectFormat):
-            rows = [memoryview(bytearray(shape.record_bytes)) for _ in samples]
-            if file_format.decode_into(source, shape, rows):
-                assert digests(rows) == expected
+    expected = CASES[dataset.format].read(paths, peer)
+    shapes, file_format = plan.shapes(), format_of(dataset)
+    sizes = [math.prod(shapes(index)) for index in range(len(paths))]
+    for path, size_bytes, of_file in zip(paths, sizes, expected, strict=True):
+        samples = [bytes(sample) for sample in file_format.decode(FileSource(path))]
+        assert digests(samples) == of_file
+        assert [len(sample) for sample in samples] == [size_bytes] * dataset.num_samples_per_file
+    ids, rows = handed_over(workload, data)
+    assert sorted(ids) == list(range(workload.total_samples))
+    for number, row in zip(ids, rows, strict=True):
+        index, place = divmod(number, dataset.num_samples_per_file)
+        assert digests([row[: sizes[index]]]) == [expected[index][place]]
+        assert not any(row[sizes[index] :])
+
+
+def handed_over(workload, data):
+    """Return the samples of an epoch, and the rows that its steps were handed for them."""
+    rows = []
+
+    def step(batch, _duration_s):
+        rows.extend(bytes(row) for row in batch)
+
+    plugins = Plugins(compute_step=lambda _workload: step)
+    with open_foreign(workload, StoreLocation.parse(str(data))) as dataset:
+        ranks, progress = SingleProcess(), NoProgress()
+        trainer = Trainer(workload, dataset.store, ranks, progress, plugins=plugins)
+        outcome = trainer.run(Limits(max_epochs=1))
+    return list(islice(outcome.order(1).ids(len(rows)), len(rows))), rows
