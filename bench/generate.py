@@ -1,14 +1,20 @@
-"""Generation against a bare loop that writes prepared buffers, in turn, in one process.
+"""Generation against bare loops that write prepared buffers, in turn, in one process.
 
-Run: ``python bench/generate.py [FOLDER]``. Prints MB/s of both and their ratio, with the spread
-over the rounds. The bare loop makes, writes and closes the same number of files of the same size,
-with as many threads, from one prepared buffer a thread; it computes nothing, and its files are
-neither atomic nor listed. Both write into the page cache. Each round writes into a new folder,
-which is removed outside the clock; which of the two comes first changes from round to round.
+Run: ``python bench/generate.py [FOLDER]``. Prints MB/s of all, and the ratio to each bare loop with
+its spread over the rounds. A bare loop makes, writes and closes the same number of files of the
+same size, with as many threads; it computes nothing, and its files are neither atomic nor listed.
+
+- ``memory``: the contents of 12 files (a batch of 4 times a prefetch of 2, and one more) were
+  prepared, and are written in turn, so that each comes from memory.
+- ``cache``: each thread writes the same 512 KiB again and again; they never leave its core's cache.
+
+All write into the page cache. Each round writes into a new folder, which is removed outside the
+clock; the order changes from round to round. The processor time of ours is shown by stages.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import statistics
@@ -21,19 +27,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import xxhash
+
 from cm4storage.core.progress import NoProgress
 from cm4storage.core.units import KIB, MIB
+from cm4storage.dataset.contents import FileContent
 from cm4storage.dataset.generation import generate
-from cm4storage.dataset.outputs import DATASET_THREADS
+from cm4storage.dataset.outputs import DATASET_THREADS, shape_of
+from cm4storage.formats.format import format_of
 from cm4storage.storage.file import FileStore
+from cm4storage.workload.plan import Plan
 from cm4storage.workload.resolve import Request, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cm4storage.workload.model import Workload
 
 ROUNDS = 15
 BARE_PART_BYTES = 512 * KIB
-"""What a bare loop did best with, of 64 KiB to 8 MiB: larger parts leave the cache of a core."""
+"""What bare loops did best with, of 64 KiB to 8 MiB: larger parts leave the cache of a core."""
+PREPARED_FILES = 12
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,11 @@ class Case:
         size = self.record_bytes
         shown = f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
         return f"{self.format} {self.files} x {shown}"
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of all samples."""
+        return self.files * self.record_bytes
 
     def workload(self) -> Workload:
         """Return a workload with such a data set."""
@@ -70,17 +89,15 @@ class Prepared(threading.local):
         self.buffer = memoryview(bytearray(os.urandom(BARE_PART_BYTES)))
 
 
-def bare_loop(folder: Path, files: int, size_bytes: int) -> None:
-    """Write `files` files of `size_bytes` with the least that does it."""
-    prepared = Prepared()
+def write_files(folder: Path, files: int, parts: Callable[[int], list[memoryview]]) -> None:
+    """Write files of prepared parts with the least that does it."""
     folder.mkdir(parents=True)
 
     def write(number: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(f"{folder}/{number}", flags)
-        left = size_bytes
-        while left:
-            left -= os.write(descriptor, prepared.buffer[:left])
+        for part in parts(number):
+            os.write(descriptor, part)
         os.close(descriptor)
 
     with ThreadPoolExecutor(DATASET_THREADS) as executor:
@@ -88,37 +105,103 @@ def bare_loop(folder: Path, files: int, size_bytes: int) -> None:
             pass
 
 
+def from_memory(case: Case) -> Callable[[Path], None]:
+    """Return the bare loop over the contents of several files."""
+    files = [memoryview(bytearray(os.urandom(case.record_bytes))) for _ in range(PREPARED_FILES)]
+    starts = range(0, case.record_bytes, BARE_PART_BYTES)
+    parts = [[file[start : start + BARE_PART_BYTES] for start in starts] for file in files]
+    return lambda folder: write_files(folder, case.files, lambda n: parts[n % PREPARED_FILES])
+
+
+def from_cache(case: Case) -> Callable[[Path], None]:
+    """Return the bare loop over one buffer a thread."""
+    prepared = Prepared()
+    starts = range(0, case.record_bytes, BARE_PART_BYTES)
+    lengths = [min(BARE_PART_BYTES, case.record_bytes - start) for start in starts]
+    return lambda folder: write_files(
+        folder, case.files, lambda _n: [prepared.buffer[:length] for length in lengths]
+    )
+
+
 def measure(case: Case, root: Path) -> None:
-    """Run both in turn and print the medians, and the ratio with its range."""
-    workload, total_bytes = case.workload(), case.files * case.record_bytes
-    times: dict[str, list[float]] = {"ours": [], "bare": []}
-    candidates = {
+    """Run all in turn and print the medians, and the ratios with their range."""
+    workload = case.workload()
+    candidates: dict[str, Callable[[Path], object]] = {
         "ours": lambda folder: generate(workload, FileStore(folder), NoProgress()),
-        "bare": lambda folder: bare_loop(folder, case.files, case.record_bytes),
+        "memory": from_memory(case),
+        "cache": from_cache(case),
     }
-    for turn in range(ROUNDS + 1):
-        for name in sorted(candidates, reverse=bool(turn % 2)):
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    orders = itertools.cycle(itertools.permutations(candidates))
+    for turn, order in zip(range(ROUNDS + 1), orders, strict=False):
+        for name in order:
             folder = root / f"{name}-{turn}"
             begin = time.perf_counter()
             candidates[name](folder)
             times[name].append(time.perf_counter() - begin)
             shutil.rmtree(folder)
-    show(case, total_bytes, {name: values[1:] for name, values in times.items()})
+    show(case, {name: values[1:] for name, values in times.items()})
+    show_stages(case, workload)
 
 
-def show(case: Case, total_bytes: int, times: dict[str, list[float]]) -> None:
-    """Print one line; the first round has warmed up and is left out."""
-    rates = {name: [total_bytes / value / 1e6 for value in times[name]] for name in times}
-    low, middle, high = statistics.quantiles(
-        [bare / ours for ours, bare in zip(times["ours"], times["bare"], strict=True)], n=4
-    )
-    ours, bare = (statistics.median(rates[name]) for name in ("ours", "bare"))
-    print(
-        f"{case.name:18} ours {ours:6,.0f} MB/s ({max(rates['ours']):6,.0f} at best)   "
-        f"bare {bare:6,.0f} MB/s ({max(rates['bare']):6,.0f} at best)   "
-        f"ratio {middle:.2f} ({low:.2f} .. {high:.2f})",
-        flush=True,
-    )
+def show(case: Case, times: dict[str, list[float]]) -> None:
+    """Print one line for each; the first round has warmed up and is left out."""
+    print(case.name)
+    for name, values in times.items():
+        rates = [case.total_bytes / value / 1e6 for value in values]
+        line = f"  {name:7} {statistics.median(rates):6,.0f} MB/s ({max(rates):6,.0f} at best)"
+        if name != "ours":
+            ratios = [bare / ours for ours, bare in zip(times["ours"], values, strict=True)]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            line += f"   ours {middle:.2f} of it ({low:.2f} .. {high:.2f})"
+        print(line, flush=True)
+
+
+class Stages:
+    """What is done with a byte before it is written, as far as each of these functions goes."""
+
+    def __init__(self, case: Case, workload: Workload) -> None:
+        self._plan = Plan.of(workload)
+        self._format = format_of(workload.dataset)
+        self._starts = range(0, case.record_bytes, BARE_PART_BYTES)
+        self._buffer = memoryview(bytearray(min(case.record_bytes, BARE_PART_BYTES)))
+
+    def content(self) -> None:
+        """Compute the samples."""
+        for file in self._plan.files():
+            stream = FileContent(file)
+            for _ in self._starts:
+                stream.fill(self._buffer)
+
+    def encode(self) -> None:
+        """Put them into files, with checksums."""
+        for file in self._plan.files():
+            for _ in self._format.encode(shape_of(file, self._plan), FileContent(file)):
+                pass
+
+    def digest(self) -> None:
+        """Compute the files' digests, too."""
+        for file in self._plan.files():
+            hasher = xxhash.xxh3_128()
+            for part in self._format.encode(shape_of(file, self._plan), FileContent(file)):
+                hasher.update(part)
+
+
+def show_stages(case: Case, workload: Workload) -> None:
+    """Print how fast one core is up to each stage, by processor time, at best of some rounds."""
+    stages = Stages(case, workload)
+    for work in (stages.content, stages.encode, stages.digest):
+        spent_s = min(cpu_s(work) for _ in range(5))
+        print(
+            f"  up to {work.__name__:8} {case.total_bytes / spent_s / 1e6:6,.0f} MB/s of one core"
+        )
+
+
+def cpu_s(work: Callable[[], None]) -> float:
+    """Return the processor time that `work` takes."""
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
 
 
 def main() -> None:

@@ -41,11 +41,13 @@ def start_slowly():
 
     def start(params, place):
         command = [sys.executable, "-c", SLOW_GENERATION, params, place.uri]
-        command.append(place.endpoint_url or "")
-        processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ))
+        command += [place.endpoint_url or "", str(place.server_dir or "")]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        processes.append(subprocess.Popen(command, text=True, env=os.environ, **pipes))
         return processes[-1]
 
     yield start
     for process in processes:
         process.kill()
         process.wait()
+        process.stderr.close()

@@ -9,6 +9,7 @@ from cm4storage.storage.opening import open_store
 
 SLOW_GENERATION = """
 import sys, time
+from pathlib import Path
 from cm4storage.core.progress import NoProgress
 from cm4storage.dataset.preparation import prepare
 from cm4storage.storage.location import StoreLocation
@@ -19,7 +20,10 @@ class Slow(NoProgress):
         time.sleep(0.01)
 
 workload = resolve(Request(params=sys.argv[1])).workload
-place = StoreLocation.parse(sys.argv[2], endpoint_url=sys.argv[3] or None)
+server_dir = Path(sys.argv[4]) if sys.argv[4] else None
+place = StoreLocation.parse(
+    sys.argv[2], endpoint_url=sys.argv[3] or None, server_dir=server_dir
+)
 prepare(workload, place, Slow(), print, threads=2)
 """
 

@@ -278,5 +278,5 @@ def test_a_killed_generation_leaves_nothing_that_counts(small_workload, small_pa
 
 def test_both_folders_are_there_though_one_is_empty(small_workload, root):
     """DLIO lists ``valid`` before it trains, and fails where it is missing."""
-    data = prepare(small_workload(), root, NoProgress(), lambda _line: None).location.path
+    data = prepare_quietly(small_workload(), root).location.path
     assert sorted(path.name for path in data.iterdir() if path.is_dir()) == ["train", "valid"]

@@ -59,7 +59,7 @@ def test_a_killed_generation_goes_on(small_workload, small_params, place, start_
     process = start_slowly(f"{small_params} {FILES}", place)
     wait_for_journal(process, own, identity, 20)
     process.send_signal(number)
-    process.wait()
+    process.communicate()
     known = journaled(own, identity)
     assert 20 <= len(known) < 154
     with pytest.raises(UserError, match="was not finished"), open_dataset(workload, place):
@@ -92,7 +92,7 @@ def test_generation_killed_again_and_again_ends_all_the_same(
         process = start_slowly(f"{small_params} {FILES}", place)
         wait_for_journal(process, own, identity, files)
         process.kill()
-        process.wait()
+        process.communicate()
     assert len({part.partition("-")[0] for part in journal_parts(own)}) >= 1
     _, lines, _ = prepared(workload, place)
     assert any(line.startswith("resuming: ") for line in lines)

@@ -81,9 +81,9 @@ def generate(
     kept = _Kept(store, identity)
     making = _Making(plan, store, progress, threads)
     making.begin(kept, say)
-    for split in Split:  # DLIO wants both, though there may be no file for evaluation
-        store.make_folder(split.value)
     try:
+        for split in Split:  # DLIO wants both, though there may be no file for evaluation
+            store.make_folder(split.value)
         listed = manifests.write_files(store, making.entries(kept))
         making.complete(listed.total_bytes)
     finally:
