@@ -63,8 +63,7 @@ def load_workload(
     """
     params = overrides if isinstance(overrides, str) else _params(overrides)
     if str(source) in stock.names():
-        model, _, accelerator = str(source).rpartition("_")
-        return resolve(Request(model, accelerator, scale=scale, params=params, seed=seed))
+        return resolve(Request(str(source), scale=scale, params=params, seed=seed))
     return resolve(Request(config=Path(source), scale=scale, params=params, seed=seed))
 
 

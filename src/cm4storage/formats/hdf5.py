@@ -11,9 +11,9 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cm4storage.formats.damage import Damage, corrupt_file
 from cm4storage.formats.direct import Layout, Misses, Piece, StreamScratch
 from cm4storage.formats.elements import content_of
-from cm4storage.formats.format import CorruptFile
 from cm4storage.formats.hdf5_frame import (
     Datasets,
     Frame,
@@ -89,7 +89,8 @@ class Hdf5:
             try:
                 file = _open(view)
             except Exception as error:
-                raise CorruptFile(source.name, f"no HDF5 file: {error}", offset=0) from error
+                what = f"no HDF5 file: {error}"
+                raise corrupt_file(source.name, Damage(what)) from error
             with file:
                 records = self._records(file, view, source.name)
                 if records.extents:
@@ -156,7 +157,7 @@ class Hdf5:
             records = find_records(file, self._datasets, self._ranks, self._element_type)
             require_inside(records, len(view))
         except Exception as error:
-            raise CorruptFile(name, str(error), offset=0) from error
+            raise corrupt_file(name, error) from error
         return records
 
 
@@ -174,7 +175,7 @@ def _read_samples(records: Records, name: str) -> Iterator[memoryview]:
         except StopIteration:
             return
         except Exception as error:
-            raise CorruptFile(name, str(error), offset=0, record=number) from error
+            raise corrupt_file(name, Damage(str(error), record=number)) from error
         yield sample
         number += 1
 

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.formats.damage import Damage
 from cm4storage.formats.hdf5_frame import LABELS
 from cm4storage.formats.npy_header import type_code
 
@@ -198,7 +199,11 @@ def require_inside(records: Records, file_bytes: int) -> None:
     """
     for extent in records.extents:
         if extent.end > file_bytes:
-            raise ValueError(f"the data end at byte {extent.end}, and the file at {file_bytes}")
+            raise Damage(
+                f"the data end at byte {extent.end}, and the file at {file_bytes}",
+                file_bytes,
+                max(0, file_bytes - extent.offset) // records.part_bytes,
+            )
     if records.extents:
         return
     for dataset in records.datasets:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cm4storage.formats.arrays import ArrayRules, record_parts, records_bytes, records_header
+from cm4storage.formats.damage import corrupt_file
 from cm4storage.formats.direct import Layout, Misses, StreamScratch, one_sample
-from cm4storage.formats.format import CorruptFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ class Npy:
             try:
                 samples = self._rules.samples(view)
             except ValueError as error:
-                raise CorruptFile(source.name, str(error), offset=0) from error
+                raise corrupt_file(source.name, error) from error
             yield from samples
 
     def decode_into(

@@ -17,15 +17,14 @@ from isal.isal_zlib import crc32
 
 from cm4storage.formats.archive import (
     ArchiveWriter,
-    DamagedArchive,
     archive_bytes,
     compressed_bytes,
     read_directory,
     read_member,
 )
 from cm4storage.formats.arrays import ArrayRules, record_parts, records_bytes, records_header
+from cm4storage.formats.damage import Damage, corrupt_file
 from cm4storage.formats.direct import KeptScratch, Misses
-from cm4storage.formats.format import CorruptFile
 from cm4storage.formats.npy_header import encode_header
 from cm4storage.formats.npz_frame import Frame, frame_of, writer_of
 
@@ -72,22 +71,22 @@ class Npz:
         """Yield the samples of array ``x``; one sample a file is lent without copying."""
         with source.read(0, None) as view:
             self._writer = writer_of(view)
-            record = None  # the checksum is that of all samples together
             try:
-                members = read_directory(view)
-                record = 0 if "x.npy" in members else None
-                samples = self._rules.samples(read_member(view, members["x.npy"]))
-            except KeyError:
-                raise CorruptFile(source.name, "the archive has no array x", offset=0) from None
-            except DamagedArchive as error:
-                raise CorruptFile(
-                    source.name, str(error), offset=error.offset, record=record
-                ) from error
+                samples = self._samples(view)
             except ValueError as error:
-                raise CorruptFile(
-                    source.name, str(error), offset=members["x.npy"].offset
-                ) from error
+                raise corrupt_file(source.name, error) from error
             yield from samples
+
+    def _samples(self, view: memoryview) -> Iterator[memoryview]:
+        members = read_directory(view)
+        if "x.npy" not in members:
+            raise Damage("the archive has no array x")
+        try:
+            return self._rules.samples(read_member(view, members["x.npy"]))
+        except Damage:
+            raise
+        except ValueError as error:
+            raise Damage(str(error), members["x.npy"].offset) from error
 
     def decode_into(
         self, source: Source, shape: FileShape, rows: Sequence[memoryview | None]
