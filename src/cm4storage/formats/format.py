@@ -173,6 +173,19 @@ class CorruptFile(StorageFault):
         )
 
 
+@runtime_checkable
+class HasIndexes(Protocol):
+    """A format that reads other files with each data file.
+
+    Attributes
+    ----------
+    index_suffixes : tuple of str
+        What their names have at the end of the data file's.
+    """
+
+    index_suffixes: tuple[str, ...]
+
+
 def format_of(dataset: DatasetSection) -> Format:
     """Return the format of a data set.
 

@@ -43,6 +43,7 @@ class IndexedBinary:
 
     name = "indexed_binary"
     has_exact_size = True
+    index_suffixes = (OFFSETS_SUFFIX, SIZES_SUFFIX)
 
     def __init__(self, dataset: DatasetSection) -> None:
         del dataset

@@ -63,5 +63,7 @@ class CachedFiles:
 
     def _paths(self, step: int) -> Iterator[str]:
         assert self._store is not None
+        suffixes = ("", *self._files.index_suffixes())
         for index in range(0, self._files.count, step):
-            yield self._store.local_path(self._files.key(index))
+            path = self._store.local_path(self._files.key(index))
+            yield from (path + suffix for suffix in suffixes)

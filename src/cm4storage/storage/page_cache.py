@@ -53,13 +53,18 @@ class Residency:
 def evict(paths: Iterable[str]) -> None:
     """Take files out of the page cache, as far as the kernel lets go of them.
 
+    Files that cannot be opened are left out: whoever reads them next meets the error.
+
     Raises
     ------
     OSError
-        If one cannot be opened or written back.
+        If one cannot be written back.
     """
     for path in paths:
-        descriptor = os.open(path, _READ_FLAGS)
+        try:
+            descriptor = os.open(path, _READ_FLAGS)
+        except OSError:
+            continue
         try:
             os.fdatasync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
