@@ -152,7 +152,7 @@ def test_a_loader_that_ends_early_is_told_so(small_workload, root):
             pass
 
         def batches(self, _epoch, _steps):
-            yield np.zeros(3)
+            yield np.zeros((2, 3))
 
     workload = small_workload(PLAIN_ORDER)
     folder_of(workload, root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 class CustomBatches:
     """One epoch of a `Loader`."""
 
-    def __init__(self, loader: Loader, store: CountingStore, epoch: int, steps: int) -> None:
+    def __init__(
+        self, loader: Loader, store: CountingStore, batch_size: int, epoch: int, steps: int
+    ) -> None:
         self._loader = loader
+        self._batch_size = batch_size
         self._store = store
         self._epoch = epoch
         self._steps = steps
@@ -42,13 +46,19 @@ class CustomBatches:
         Raises
         ------
         UserError
-            If the loader has none.
+            If the loader has none, or it is of another size than is counted.
         """
         batch = next(self._batches, None)
         if batch is None:
             raise UserError(
                 f"the loader gave {step} batches in epoch {self._epoch}, and {self._steps} are due",
                 where="reader.data_loader_classname",
+            )
+        if len(batch) != self._batch_size:
+            raise UserError(
+                f"the loader gave a batch of {format_count(len(batch), 'sample')}, and "
+                f"reader.batch_size is {self._batch_size}",
+                where=f"reader.data_loader_classname, epoch {self._epoch}, step {step}",
             )
         return batch
 

@@ -53,7 +53,11 @@ class ReadCounters:
         self.bytes_read += other.bytes_read
         self.samples += other.samples
         self.skipped_files += other.skipped_files
-        self.faults = (self.faults + other.faults)[:_FAULTS_KEPT]
+        self.add_faults(other.faults)
+
+    def add_faults(self, faults: list[str]) -> None:
+        """Keep further errors, as far as there is room."""
+        self.faults = (self.faults + faults)[:_FAULTS_KEPT]
 
     def note_skipped(self, fault: StorageFault) -> None:
         """Count a file that is left out."""
@@ -63,14 +67,23 @@ class ReadCounters:
 
 
 class StoredFile:
-    """One object of a store as the `Source` that formats read from; counts time and bytes."""
+    """One object of a store as the `Source` that formats read from; counts time and bytes.
 
-    __slots__ = ("_counters", "_key", "_store", "io_s")
+    Attributes
+    ----------
+    io_s : float
+        Seconds of all its reads, those of its siblings included.
+    """
 
-    def __init__(self, store: Store, key: str, counters: ReadCounters) -> None:
+    __slots__ = ("_counters", "_key", "_main", "_store", "io_s")
+
+    def __init__(
+        self, store: Store, key: str, counters: ReadCounters, main: StoredFile | None = None
+    ) -> None:
         self._store = store
         self._key = key
         self._counters = counters
+        self._main = main or self
         self.io_s = 0.0
 
     @property
@@ -90,10 +103,7 @@ class StoredFile:
         """Fill buffers one after the other."""
         begin = time.perf_counter()
         count = self._store.scatter(self._key, buffers, start=start)
-        elapsed_s = time.perf_counter() - begin
-        self.io_s += elapsed_s
-        self._counters.io.add(elapsed_s)
-        self._counters.bytes_read += count
+        self._note(begin, count)
         return count
 
     def size_bytes(self) -> int:
@@ -105,11 +115,11 @@ class StoredFile:
 
     def sibling(self, suffix: str) -> StoredFile:
         """Return the object with a longer name."""
-        return StoredFile(self._store, self._key + suffix, self._counters)
+        return StoredFile(self._store, self._key + suffix, self._counters, self._main)
 
     def _note(self, begin_s: float, count: int) -> None:
         elapsed_s = time.perf_counter() - begin_s
-        self.io_s += elapsed_s
+        self._main.io_s += elapsed_s
         self._counters.io.add(elapsed_s)
         self._counters.bytes_read += count
 
@@ -145,7 +155,7 @@ class FileReader:
         begin = time.perf_counter()
         if not self._direct.decode_into(file, shape, rows):
             return False
-        decode_s = time.perf_counter() - begin - file.io_s
+        decode_s = max(0.0, time.perf_counter() - begin - file.io_s)
         counters.decode.add_many(decode_s / samples, samples)
         counters.samples += samples
         return True

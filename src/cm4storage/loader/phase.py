@@ -19,7 +19,7 @@ from cm4storage.loader.custom_batches import CustomBatches
 from cm4storage.loader.data_files import DataFiles
 from cm4storage.loader.file_reader import ReadCounters
 from cm4storage.loader.layers import Layers
-from cm4storage.loader.order import RunOrder
+from cm4storage.loader.order import RunOrder, ShuffledOrder
 from cm4storage.loader.pipeline import EpochReaders, Reading
 from cm4storage.loader.preprocessing import Preprocessing
 from cm4storage.loader.sampled_order import SampledOrder
@@ -101,6 +101,8 @@ class Phase:
             return self._sampled(self._sampler.ids(number), "the sampler")
         if self._workload.reader.order == "dlio":
             ids = dlio_order.sample_ids(self._workload, self._split, number)
+            if isinstance(ids, range):  # all in a row: each file is read once
+                return ShuffledOrder(self._workload, None, None, self._split)
             return self._sampled(ids, "reader.order=dlio")
         return self._shuffled.epoch(number)
 
@@ -113,7 +115,8 @@ class Phase:
         if plugins.loader is not None:
             counting = CountingStore(store)
             loader = plugins.loader(self._workload, counting, self._files)
-            return lambda number, steps: CustomBatches(loader, counting, number, steps)
+            size = self._batch_size
+            return lambda number, steps: CustomBatches(loader, counting, size, number, steps)
         reading = Reading(
             self._workload,
             self._files,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from cm4storage.core.errors import StorageFault
+from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.formats.format import format_of
 from cm4storage.loader.file_reader import FileReader, ReadCounters
 from cm4storage.loader.slots import StoppedError
@@ -83,15 +83,29 @@ class EpochReaders:
 
     def __enter__(self) -> EpochReaders:
         self._slots.rewind()
-        for number in range(max(1, self._reading.workload.reader.read_threads)):
+        try:
+            self._start(max(1, self._reading.workload.reader.read_threads))
+        except BaseException as error:
+            self.__exit__(type(error))
+            raise
+        return self
+
+    def _start(self, threads: int) -> None:
+        for number in range(threads):
             counters = ReadCounters()
             thread = threading.Thread(
                 target=self._run, args=(number, counters), name=f"reader-{number}", daemon=True
             )
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise UserError(
+                    f"cannot start {threads} reader threads: {error} after {number}",
+                    where=f"reader.read_threads={threads}",
+                    advice="use fewer, or raise the limit of processes (ulimit -u)",
+                ) from error
             self._counters.append(counters)
             self._threads.append(thread)
-            thread.start()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None or not self._slots.are_all_released(self._steps):
@@ -191,7 +205,7 @@ class Worker:
             return False
         self._await(last_batch)
         shape = self._files.shape(read.file_index)
-        places = (read.first,) if read.last == read.first else tuple(read.places)
+        places = (read.first,) if shape.samples == 1 else tuple(read.places)
         rows = self._rows(places, shape)
         if not self._reader.read_into(read.file_index, shape, rows):
             return False

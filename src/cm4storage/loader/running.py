@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from cm4storage.core.errors import UserError
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.phase import Phase
 from cm4storage.loader.plugins import Plugins
@@ -34,9 +35,9 @@ class Outcome:
     epochs, evaluations : list of EpochRecord
         The latter with the number of the epoch that they follow.
     counters : ReadCounters
-        What the readers counted in all epochs.
-    order_digest : str
-        Of the first epoch.
+        What the readers counted in all epochs of the training; the faults of evaluations are in it.
+    order_digest : str or None
+        Of the first epoch; None where a loader of the user's orders.
     first_sample_ids : list of int
     order : callable
         From the number of an epoch to its order.
@@ -45,7 +46,7 @@ class Outcome:
     epochs: list[EpochRecord]
     evaluations: list[EpochRecord]
     counters: ReadCounters
-    order_digest: str
+    order_digest: str | None
     first_sample_ids: list[int]
     order: Callable[[int], EpochOrder]
 
@@ -68,6 +69,12 @@ class Trainer:
         self._progress = progress
         self._conduct = conduct or Conduct()
         self._plugins = (plugins or Plugins()).completed(workload)
+        if self._conduct.records_order and self._plugins.loader is not None:
+            raise UserError(
+                "the order of the user's loader is not known, and cannot be recorded",
+                where="--record_order",
+                advice="leave it out, or let the loader write down what it reads",
+            )
 
     def run(self, limits: Limits) -> Outcome:
         """Run all epochs.
@@ -112,7 +119,10 @@ class Trainer:
     ) -> Outcome:
         counters = training.counters
         if evaluation is not None:
-            counters.merge(evaluation.counters)
-        first = training.order(1)
-        ids = list(islice(first.ids(self._workload.total_samples), FIRST_IDS))
-        return Outcome(records, evaluations, counters, first.digest(), ids, training.order)
+            counters.add_faults(evaluation.counters.faults)
+        if self._plugins.loader is not None:
+            return Outcome(records, evaluations, counters, None, [], training.order)
+        ids = list(islice(training.order(1).ids(self._workload.total_samples), FIRST_IDS))
+        # An order of its own: a sampler may give each of them an iterator.
+        digest = training.order(1).digest()
+        return Outcome(records, evaluations, counters, digest, ids, training.order)

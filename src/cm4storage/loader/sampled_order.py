@@ -21,8 +21,8 @@ class SampledOrder:
     Parameters
     ----------
     ids : iterable of int
-        Samples as file number * samples per file + number in the file; any may come again. It is
-        walked through more than once.
+        Samples as file number * samples per file + number in the file; any may come again, and
+        there may be no end to them. Of an iterator only one method can be used, and once.
     files, samples_per_file, batch_size : int
         The samples of one batch that lie in one file are read from it at once.
     name : str
@@ -85,8 +85,9 @@ class SampledOrder:
             yield int(number)
 
     def digest(self) -> str:
-        """Return a digest of the order of all samples."""
-        hasher, ids = hashlib.sha256(b"samples"), iter(self._ids)
+        """Return a digest of the order of as many samples as there are in the data set."""
+        hasher, ids = hashlib.sha256(b"samples"), islice(self._ids, self._total)
         while part := list(islice(ids, _DIGESTED_AT_ONCE)):
-            hasher.update(b"".join(int(number).to_bytes(8, "little") for number in part))
+            # Those at the end may be read by nobody, and be anything.
+            hasher.update(b"".join((int(n) % 2**64).to_bytes(8, "little") for n in part))
         return hasher.hexdigest()
