@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.core.errors import StorageFault
 from cm4storage.core.progress import NoProgress, Progress
 from cm4storage.dataset.preparation import prepare
-from cm4storage.loader.benchmark import Job, Run, run_benchmark
+from cm4storage.loader.benchmark import Job, Run, run_benchmark, save_order
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.plugins import Plugins
 from cm4storage.report.table import render
@@ -154,8 +155,15 @@ class Report:
             If they cannot be written.
         """
         folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageFault(
+                f"cannot make the folder of the report: {error.strerror}", where=str(folder)
+            ) from error
         self.run.record.save(folder)
+        if self.record.conduct.get("records_order"):
+            save_order(self.run, self.figures.workload, folder)
         write_report_files(self.figures, folder)
         write_dlio_files(self.figures, folder)
         return folder

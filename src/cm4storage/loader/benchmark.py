@@ -150,7 +150,7 @@ def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetim
         epochs=outcome.epochs,
         stages=_stages(outcome.counters),
         evaluations=outcome.evaluations,
-        conduct=asdict(job.conduct),
+        conduct=asdict(job.conduct) | {"own_parts": job.plugins.given()},
         faults=outcome.counters.faults,
     )
 

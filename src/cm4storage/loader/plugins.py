@@ -7,7 +7,7 @@ of an entry point in its group. docs/guide/plugins.md has an example of each.
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import UserError
@@ -81,6 +81,10 @@ class Plugins:
     sampler: Callable[[Workload], Sampler] | None = None
     loader: Callable[[Workload, Store, DataFiles], Loader] | None = None
     compute_step: Callable[[Workload], ComputeStep] | None = None
+
+    def given(self) -> list[str]:
+        """Return the names of the parts that are in here."""
+        return [each.name for each in fields(self) if getattr(self, each.name) is not None]
 
     def completed(self, workload: Workload) -> Plugins:
         """Return these plugins, and for those that are missing the ones that a workload names.

@@ -66,10 +66,16 @@ class RunFigures:
             reasons += [f"{key} was changed" for key in changed]
         limits = self.record.limits
         reasons += [f"limited by {name}={value}" for name, value in limits.items() if value]
-        skipped = sum(epoch.skipped_files for epoch in self._all_records)
-        if skipped:
-            reasons.append(f"{format_count(skipped, 'file')} skipped")
+        parts = self.record.conduct.get("own_parts", [])
+        reasons += [f"a {part.replace('_', ' ')} of one's own" for part in parts]
+        if self.skipped_files:
+            reasons.append(f"{format_count(self.skipped_files, 'file')} skipped")
         return reasons
+
+    @property
+    def skipped_files(self) -> int:
+        """How many files were left out, in the epochs and the evaluations."""
+        return sum(epoch.skipped_files for epoch in self._all_records)
 
     @property
     def _all_records(self) -> list[EpochRecord]:

@@ -77,7 +77,8 @@ class RunRecord:
     data_set : dict
         Its URI, manifest and backend.
     order : dict
-        Digest of the first epoch's order, and its first sample ids.
+        Digest of the first epoch's order, and its first sample ids; null where a loader of the
+        user's orders.
     environment : dict
         Host, software and the command.
     limits : dict
@@ -89,7 +90,8 @@ class RunRecord:
     evaluations : list of EpochRecord
         Each with the number of the epoch that it follows.
     conduct : dict
-        ``on_error`` and ``is_cold``.
+        ``on_error``, ``is_cold``, ``records_order``, and in ``own_parts`` the parts of the loader
+        that are the caller's, and are not named in the workload.
     faults : list of str
         The first errors of skipped files.
     """

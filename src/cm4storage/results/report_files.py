@@ -94,7 +94,7 @@ def _evaluation(figures: RunFigures) -> dict[str, Any]:
             _epoch(epoch, metrics)
             for epoch, metrics in zip(figures.record.evaluations, figures.evaluations, strict=True)
         ],
-        "skipped_files": sum(epoch.skipped_files for epoch in figures.record.epochs),
+        "skipped_files": figures.skipped_files,
         "first_faults": figures.record.faults,
     }
 
