@@ -66,21 +66,41 @@ def open_foreign(workload: Workload, location: StoreLocation) -> Iterator[OpenFo
         If the storage fails.
     """
     with open_store(location) as store:
-        yield OpenForeignDataset(store, _listed(workload, store))
+        listed, wrong = _listed(workload, store)
+        if wrong:
+            raise _not_there(store, wrong)
+        yield OpenForeignDataset(store, listed)
 
 
-def _listed(workload: Workload, store: Store) -> ForeignFiles:
+@contextmanager
+def open_foreign_in_part(
+    workload: Workload, location: StoreLocation
+) -> Iterator[OpenForeignDataset]:
+    """Open a data set as `open_foreign` does, but let files be missing or empty, if not all are.
+
+    Raises
+    ------
+    UserError
+        If no file that the workload needs is there.
+    StorageFault
+        If the storage fails.
+    """
+    with open_store(location) as store:
+        listed, wrong = _listed(workload, store)
+        if not listed.files:
+            raise _not_there(store, wrong)
+        yield OpenForeignDataset(store, listed)
+
+
+def _listed(workload: Workload, store: Store) -> tuple[ForeignFiles, list[str]]:
+    """Return what there is, and the first files that are wrong."""
     files, total_bytes, wrong = 0, 0, []
     for key, size_bytes in _sizes(workload, store):
         if size_bytes:
             files, total_bytes = files + 1, total_bytes + size_bytes
-        else:
+        elif len(wrong) <= _SHOWN:
             wrong.append(f"{key}: {'missing' if size_bytes is None else 'empty'}")
-        if len(wrong) > _SHOWN:
-            break
-    if wrong:
-        raise _not_there(store, wrong)
-    return ForeignFiles(files, total_bytes)
+    return ForeignFiles(files, total_bytes), wrong
 
 
 def _sizes(workload: Workload, store: Store) -> Iterator[tuple[str, int | None]]:

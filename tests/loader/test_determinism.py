@@ -1,0 +1,86 @@
+"""The same samples in the same order: for any number of readers, on every backend."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+
+import pytest
+from running_jobs import folder_of, run
+
+from cm4storage.core.progress import NoProgress
+from cm4storage.dataset.preparation import prepare
+from cm4storage.loader.plugins import Plugins
+from cm4storage.storage import embedded
+from cm4storage.storage.location import EMBEDDED_BUCKET, StoreLocation
+
+PARAMS = (
+    "dataset.num_files_train=8 dataset.num_subfolders_train=2 reader.batch_size=3 train.epochs=2 "
+    "reader.file_shuffle=seed reader.sample_shuffle=seed reader.shuffle_size=3 train.seed=7"
+)
+FORMATS = {
+    "npz": "dataset.num_samples_per_file=1",
+    "npy": "dataset.num_samples_per_file=4",
+    "hdf5": "dataset.num_samples_per_file=4",
+    "tfrecord": "dataset.num_samples_per_file=4",
+    "csv": "dataset.num_samples_per_file=3",
+    "jpeg": "dataset.num_samples_per_file=1",
+    "png": "dataset.num_samples_per_file=1",
+    "indexed_binary": "dataset.num_samples_per_file=4",
+    "parquet": "dataset.num_samples_per_file=4",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Return an embedded S3 server that runs during this module's tests."""
+    with embedded.connect(tmp_path_factory.mktemp("server")) as found:
+        embedded.ensure_bucket(found, EMBEDDED_BUCKET)
+        yield found
+
+
+@pytest.fixture
+def remote(server, tmp_path, monkeypatch):
+    """Return a location of a test's own on S3."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_access_key)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    prefix = f"s3://{EMBEDDED_BUCKET}/{tmp_path.name}"
+    return StoreLocation.parse(prefix, endpoint_url=server.endpoint_url)
+
+
+class Digests:
+    """Keeps a digest of every batch, with its shape and type."""
+
+    def __init__(self, kept, _workload):
+        self.kept = kept
+
+    def __call__(self, batch, duration_s):
+        del duration_s
+        content = hashlib.sha256(batch.tobytes()).hexdigest()
+        self.kept.append((content, batch.shape, str(batch.dtype)))
+
+
+def seen(workload, place):
+    """Run, and return the digests of batches and order, and the first ids."""
+    kept = []
+    outcome = run(workload, place, plugins=Plugins(compute_step=functools.partial(Digests, kept)))
+    return kept, outcome.order_digest, outcome.first_sample_ids
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_readers_and_backends_change_nothing(small_workload, root, remote, name):
+    params = f"{PARAMS} dataset.format={name} {FORMATS[name]}"
+    workload = small_workload(params)
+    folder_of(workload, root)
+    prepare(workload, remote, NoProgress(), lambda _line: None)
+    found = [
+        seen(small_workload(f"{params} reader.read_threads={threads}"), place)
+        for place in (root, remote)
+        for threads in (1, 2, 4)
+    ]
+    assert found[0][0]
+    assert all(each == found[0] for each in found)
+    batches = found[0][0]
+    steps = workload.steps_per_epoch()
+    assert batches[:steps] != batches[steps:]
