@@ -91,6 +91,17 @@ def test_companions_are_made_listed_and_verified(prepared, small_workload, root)
         pass
 
 
+def test_the_indexes_of_files_in_subfolders_are_in_one_folder(small_workload, root):
+    params = "dataset.format=tfrecord dataset.num_files_train=12 dataset.num_subfolders_train=5"
+    workload = small_workload(params)
+    folder = prepare(workload, root, NoProgress(), lambda _line: None).location.path
+    assert len(list((folder / "index" / "train").iterdir())) == 12
+    with open_dataset(workload, root) as dataset:
+        assert not verify_contents(dataset.store, dataset.manifest, NoProgress(), 2).problems
+    again = prepare(workload, root, NoProgress(), lambda _line: None)
+    assert not again.generated
+
+
 def test_missing_companions_are_made_alone(prepared):
     made, _, _ = prepared(Indexed)
     folder = made.location.path

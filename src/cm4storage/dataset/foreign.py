@@ -94,7 +94,8 @@ def open_foreign_in_part(
 
 def _listed(workload: Workload, store: Store) -> tuple[ForeignFiles, list[str]]:
     """Return what there is, and the first files that are wrong."""
-    files, total_bytes, wrong = 0, 0, []
+    files, total_bytes = 0, 0
+    wrong: list[str] = []
     for key, size_bytes in _sizes(workload, store):
         if size_bytes:
             files, total_bytes = files + 1, total_bytes + size_bytes

@@ -97,9 +97,13 @@ def outputs(plan: Plan, file_format: Format) -> Iterator[Output]:
 
 
 def _outputs(plan: Plan, file_format: Format) -> Iterator[Output]:
-    first = list(_companions(next(plan.files()), plan, file_format))
-    if any(_is_ahead(companion.key) for companion in first):
-        for file in plan.files():
+    first_file = next(plan.files())
+    first = list(_companions(first_file, plan, file_format))
+    ahead = [companion.key for companion in first if _is_ahead(companion.key)]
+    if ahead:
+        folder = f"{COMPANION_FOLDER}/{first_file.key.rpartition('/')[0]}/"
+        has_subfolders = ahead[0].startswith(folder)
+        for file in plan.files() if has_subfolders else plan.files_by_number():
             yield from _companion_outputs(file, plan, file_format, ahead=True)
     has_neighbours = any(not _is_ahead(companion.key) for companion in first)
     for file in plan.files():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     import numpy.typing as npt
@@ -121,11 +121,18 @@ class Plan:
 
         Without sub-folders that is the order of the numbers.
         """
+        return self._files_in(self._in_key_order)
+
+    def files_by_number(self) -> Iterator[PlannedFile]:
+        """Yield all files of one split after the other in the order of their numbers."""
+        return self._files_in(lambda split: range(self.count(split)))
+
+    def _files_in(self, order: Callable[[Split], Iterable[int]]) -> Iterator[PlannedFile]:
         shapes = self.shapes()
         for split in Split:
             before = 0 if split is Split.TRAIN else self.count(Split.TRAIN)
             key = self.keys(split)
-            for index in self._in_key_order(split):
+            for index in order(split):
                 yield PlannedFile(
                     split,
                     index,

@@ -190,7 +190,7 @@ class ReaderSection:
     prefetch_size: int = setting(2, minimum=0, maximum=MOST_AT_ONCE)
     file_shuffle: Shuffle = "off"
     sample_shuffle: Shuffle = "off"
-    shuffle_size: int = setting(1024, minimum=0, done=False)
+    shuffle_size: int = setting(1024, minimum=0)
     transfer_size: int | None = setting(None, minimum=1, maximum=LARGEST_BYTES)
     read_type: Literal["on_demand", "memory"] = "on_demand"
     preprocess_time: Distribution = Distribution()
