@@ -49,3 +49,17 @@ def test_a_folder_without_any_file_is_no_data_set(cm4storage, workload_file, tmp
     done = cm4storage("run", workload, "--data_dir=empty", "--foreign", "--on_error=skip")
     assert done.returncode == 1
     assert "there is no file in train" in done.stderr
+
+
+def test_the_part_that_failed_is_named(cm4storage, workload_file, tmp_path):
+    text = "class Mine:\n    def __init__(self, _):\n        pass\n"
+    text += "    def decode(self, source):\n        return [][0]\n"
+    (tmp_path / "mine.py").write_text(text, encoding="ascii")
+    workload = f"--workload={workload_file('reader.reader_classname=mine.Mine')}"
+    assert cm4storage("generate", workload, "--data_dir=data").returncode == 0
+    done = cm4storage("run", workload, "--data_dir=data", env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode != 0
+    assert "IndexError" in done.stderr
+    assert "mine.py, line 5, in decode" in done.stderr
+    assert "a part of your own raised this" in done.stderr
+    assert "defect" not in done.stderr

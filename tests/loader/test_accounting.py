@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.loader.file_reader import ReadCounters, StoredFile
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.plugins import Plugins
+from cm4storage.report.table import render
+from cm4storage.results import figures, records
+from cm4storage.results.report_files import build_report
 from cm4storage.storage import page_cache
 from cm4storage.storage.file import FileStore
 from cm4storage.storage.wrapper import StoreWrapper
@@ -216,3 +220,18 @@ def test_what_a_part_raises_arrives_and_leaves_no_thread(small_workload, root, p
     with pytest.raises(Own, match="it broke"):
         run(workload, root, plugins=Plugins(**{part: Part}))
     assert not readers_at_work()
+
+
+def test_records_of_the_first_version_can_be_read(tmp_path):
+    workload = cm4storage.load_workload("unet3d_h100", SMALL)
+    folder = cm4storage.run(workload, data_dir=tmp_path / "data").save(tmp_path / "out")
+    document = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    document["version"] = 1
+    for name in ("evaluations", "conduct", "faults"):
+        del document[name]
+    for name in ("h2d_s", "skipped_files", "resident_before", "resident_after"):
+        del document["epochs"][0][name]
+    (folder / "run.json").write_text(json.dumps(document), encoding="utf-8")
+    report = build_report(figures.of_run(records.load(folder)))
+    assert report["total_samples"] == 6
+    assert "page cache" not in render(report, "here", "again")

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import cm4storage
@@ -101,12 +102,30 @@ def _split(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def _show_defect(error: Exception, console: Console, *, verbose: bool) -> None:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_of_the_user(frame.filename)]
+    frame = own[-1] if own else frames[-1]
+    if own:
+        cause = "a part of your own raised this"
+        advice = "mend it; -v shows how it was called"
+    else:
+        cause = "this is a defect of cm4storage"
+        advice = "run the command with -v and report what it prints"
     console.complain(
         f"error: {type(error).__name__}: {error}\n"
         f"  where: {frame.filename}, line {frame.lineno}, in {frame.name}\n"
-        "  cause: this is a defect of cm4storage\n"
-        "  to do: run the command with -v and report what it prints"
+        f"  cause: {cause}\n"
+        f"  to do: {advice}"
     )
     if verbose:
         console.complain("".join(traceback.format_exception(error)))
+
+
+def _is_of_the_user(file_name: str) -> bool:
+    """Tell whether a file is neither of this package nor of Python's installation."""
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    places = [str(Path(cm4storage.__file__).parent), paths["stdlib"], paths["purelib"]]
+    places += [paths["platlib"], "<"]  # <frozen importlib._bootstrap> and their like
+    return not file_name.startswith(tuple(places))
