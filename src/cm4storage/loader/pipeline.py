@@ -191,7 +191,7 @@ class Worker:
             return False
         self._await(last_batch)
         shape = self._files.shape(read.file_index)
-        places = (read.first,) if read.last == read.first else tuple(read.places)
+        places = (read.first,) if shape.samples == 1 else tuple(read.places)
         rows = self._rows(places, shape)
         if not self._reader.read_into(read.file_index, shape, rows):
             return False
