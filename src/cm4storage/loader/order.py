@@ -32,13 +32,17 @@ _FILES_AT_ONCE = 1024
 _DIGESTED_AT_ONCE = 65536
 
 
+NO_FILE = -1
+"""The number of no file: the places of such a read are filled without reading."""
+
+
 class FileRead(NamedTuple):
     """One file to be read.
 
     Attributes
     ----------
     file_index : int
-        The file's number.
+        The file's number, or `NO_FILE`.
     places : iterable of int
         For each sample of the file, in order, its place in the epoch. It ends early where no later
         sample is wanted; a place that is not wanted may be in it.

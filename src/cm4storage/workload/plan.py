@@ -125,7 +125,7 @@ class Plan:
         for split in Split:
             before = 0 if split is Split.TRAIN else self.count(Split.TRAIN)
             key = self.keys(split)
-            for index in self._in_key_order(split):
+            for index in self.in_key_order(split):
                 yield PlannedFile(
                     split,
                     index,
@@ -134,7 +134,8 @@ class Plan:
                     self.dataset.num_samples_per_file,
                 )
 
-    def _in_key_order(self, split: Split) -> Iterator[int]:
+    def in_key_order(self, split: Split) -> Iterator[int]:
+        """Yield the numbers of a split's files in the order of their keys."""
         folders = max(1, self._subfolders(split))
         for folder in range(folders):
             yield from range(folder, self.count(split), folders)
