@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import enum
-import random
 import re
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -20,6 +18,7 @@ from cm4storage.storage.store import MissingObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
 
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.manifest import FileEntry, Manifest
@@ -92,6 +91,8 @@ class Sample:
 
         Source: Knuth, The Art of Computer Programming, volume 2, 3.4.2, algorithm S.
         """
+        import random
+
         generator = random.Random(self.seed)
         wanted = self.count
         for left, entry in zip(range(files, 0, -1), entries, strict=False):
@@ -188,6 +189,8 @@ class ContentCheck:
         StorageFault
             If the storage itself fails, not one file.
         """
+        from concurrent.futures import ThreadPoolExecutor  # names and sizes need no threads
+
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
         under_way: deque[tuple[FileEntry, Future[Problem | None]]] = deque()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -97,7 +96,7 @@ class FileStore:
         """
         path = self._path(key)
         folder = os.path.dirname(path)
-        temporary = f"{folder}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+        temporary = f"{folder}/{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
         descriptor = _create(temporary, path)
         try:
             try:
