@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+flags=()
+[[ ${MLPERF_STORAGE_COLD-} == yes ]] && flags+=(--cold)
+[[ ${MLPERF_STORAGE_RECORD_ORDER-} =~ ^(yes|[Tt]rue)$ ]] && flags+=(--record_order)
 bash "$MLPERF_STORAGE_LAUNCHER" run \
   "--workload=$MLPERF_STORAGE_WORKLOAD_FILE" \
   "--data_dir=$MLPERF_STORAGE_DATA_URI" \
@@ -7,4 +10,6 @@ bash "$MLPERF_STORAGE_LAUNCHER" run \
   "--results_dir=$MLPERF_STORAGE_RESULTS_DIR" \
   ${MLPERF_STORAGE_MAX_EPOCHS:+"--max_epochs=$MLPERF_STORAGE_MAX_EPOCHS"} \
   ${MLPERF_STORAGE_MAX_STEPS:+"--max_steps=$MLPERF_STORAGE_MAX_STEPS"} \
+  ${MLPERF_STORAGE_ON_ERROR:+"--on_error=$MLPERF_STORAGE_ON_ERROR"} \
+  "${flags[@]}" \
   --result_file=run.json

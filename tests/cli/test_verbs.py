@@ -72,7 +72,44 @@ def test_a_wrong_command_line_exits_2_and_points_to_help(cm4storage, args, messa
 
 
 def test_stock_workloads_are_listed(cm4storage):
-    assert cm4storage("workload", "--list").stdout.split() == stock.names()
+    head, *lines = cm4storage("workload", "--list").stdout.splitlines()
+    assert head.split() == ["name", "format", "files", "sample", "batch", "step", "AU", "source"]
+    assert [line.split()[0] for line in lines] == stock.names()
+    (line,) = (line for line in lines if line.startswith("retinanet_b200 "))
+    assert re.split("  +", line)[1:] == [
+        "jpeg", "1,170,301", "315.4 KiB", "24", "0.04755 s", "85%", "MLPerf Storage v3.0",
+    ]  # fmt: skip
+
+
+def test_a_stock_workload_is_found_by_its_names(cm4storage):
+    for words in (["--model=retinanet", "--accelerator=b200"], ["--model=retinanet_b200"]):
+        done = cm4storage("workload", *words)
+        assert "workload retinanet_b200 (quick scale) from retinanet_b200" in done.stderr
+
+
+def test_checkpoints_alone_resolve_and_do_not_run(cm4storage):
+    done = cm4storage("workload", "--model=llama3_8b", "--out=w.json")
+    assert done.returncode == 0
+    assert "data set" not in done.stderr
+    options = ["--workload=w.json", "--data_dir=data"]
+    assert "it has no data set" in cm4storage("generate", *options).stderr
+    done = cm4storage("run", *options)
+    assert done.returncode == 1
+    assert "checkpoints are not run by this version" in done.stderr
+
+
+def test_a_workload_needs_no_heavy_package(tmp_path):
+    program = (
+        "import sys\n"
+        "from cm4storage.cli import main\n"
+        "assert main(['workload', '--model=dlrm_b200', '--quiet']) == 0\n"
+        "heavy = {'numpy', 'h5py', 'pyarrow', 'PIL', 'rich', 'cryptography', 'hydra'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_generate_says_why_and_finds_again(cm4storage, workload_file, tmp_path):

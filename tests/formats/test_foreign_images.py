@@ -245,3 +245,13 @@ def test_a_jpeg_that_was_written_again_with_our_comment_is_refused(encode, memor
         pytest.skip("this Pillow leaves comments out")
     with pytest.raises(CorruptFile, match="its checksum was made of"):
         decoded("jpeg", again, memory_source)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bytes_behind_the_image_do_not_matter(name, memory_source):
+    image = Image.fromarray(noise(20, 30))
+    data = saved(image, name.upper()) + b"more"
+    assert decoded(name, data, memory_source) == [pixels_of(data).tobytes()]
+    row = memoryview(bytearray(600))
+    shape = FileShape((20, 30), 1)
+    assert not format_named(name).decode_into(memory_source(data), shape, [row])

@@ -32,6 +32,11 @@ def test_both_dialects_give_the_same_settings():
     assert read_text(OLD_DIALECT, "old").values == read_text(NEW_DIALECT, "new").values
 
 
+def test_the_samples_of_a_file_may_be_as_many_as_those_of_dlrm():
+    text = "dataset: {num_samples_per_file: 4195198976}"
+    assert read_text(text, "dlrm").values == {"dataset.num_samples_per_file": 4195198976}
+
+
 def test_hydra_nesting_under_workload_is_taken_off():
     assert read_text("workload: {train: {epochs: 3}}", "x").values == {"train.epochs": 3}
 
@@ -43,7 +48,7 @@ def test_hydra_nesting_under_workload_is_taken_off():
         ("data_reader: {batch_size: 4}", "reader.batch_size", 4),
         ("train: {computation_time: 1e-3}", "train.computation_time", 1e-3),
         ("dataset: {num_files_train: 1e3}", "dataset.num_files_train", 1000),
-        ("output: {metric: {exclude_start_steps: 2}}", "output.exclude_start_steps", 2),
+        ("output: {metric: {exclude_start_steps: 2}}", "output.metric.exclude_start_steps", 2),
         ("dataset: {record_length: 114660.07}", "dataset.record_length_bytes", 114660.07),
     ],
 )
@@ -78,7 +83,7 @@ def test_quirks_of_yaml_and_of_old_names(text, key, value):
         ("dataset: {record_length_bytes_stdev: 1e300}", r"must be at most"),
         ("dataset: {record_dims: 3}", "record_dims: expected a list"),
         ("dataset: {hdf5: {chunk_dims: [a]}}", "hdf5.chunk_dims: expected a whole number"),
-        ("dataset: {num_files_train: '${x}'}", r"\$\{\.\.\.\} is not resolved"),
+        ("dataset: {num_files_train: '${x}'}", r"\$\{x\} names no key"),
         ("dataset: {record_length: 1, record_length_bytes: 2}", r"two names of one key"),
         ("[1, 2]", r"holds no settings"),
         ("", r"holds no settings"),

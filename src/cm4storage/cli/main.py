@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 VERBS = {
     "workload": "resolve a workload: a stock one by name, or any DLIO YAML",
+    "validate": "explain a workload, and name all that is wrong with it",
     "generate": "find or generate the data set of a workload",
     "verify": "check a data set against its manifest",
     "run": "run the loader with emulated accelerators",
+    "dlio": "run what a command line of dlio_benchmark asks for",
     "report": "compute the figures of a run and write its reports",
     "check": "check that a storage backend works",
     "serve": "keep an embedded server in the foreground",
@@ -78,7 +80,7 @@ def _run(arguments: list[str]) -> int:
     module.add_arguments(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no remarks and no progress")
     parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks of defects")
-    args = parser.parse_args(rest)
+    args = parser.parse_intermixed_args(rest)
     lifeline.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
     return module.execute(args, Console(quiet=args.quiet))
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.files import write_json_atomically
 from cm4storage.storage.location import StoreLocation
+
+if TYPE_CHECKING:
+    from cm4storage.workload.explain import Request
 
 
 def add_workload(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +37,39 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
         "--server_dir", type=Path, metavar="FOLDER",
         help="use an embedded S3 server that keeps its data in this folder",
     )  # fmt: skip
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--scale``, ``--params``, ``--seed`` and ``--config-dir``."""
+    parser.add_argument(
+        "--scale", choices=("quick", "stock"),
+        help="quick: fewer and smaller files; stock: the sizes of the YAML "
+        "(default: quick, or stock for a file)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--params", default="", metavar='"KEY=VALUE ..."',
+        help="overrides in Hydra's notation, by section.key",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, help="takes the place of train.seed")
+    parser.add_argument(
+        "--config-dir", "--config_dir", type=Path, metavar="FOLDER", dest="config_dir",
+        help="where workloads, and the files that defaults lists name, are looked for first",
+    )  # fmt: skip
+
+
+def request(args: argparse.Namespace, *, model: str, config: Path | None) -> Request:
+    """Return the request that the options of `add_overrides` make of a workload."""
+    from cm4storage.workload.explain import Request  # needs YAML, and few verbs do
+
+    return Request(
+        model=model,
+        accelerator=getattr(args, "accelerator", ""),
+        config=config,
+        scale=args.scale or ("stock" if config else "quick"),
+        params=args.params,
+        seed=args.seed,
+        config_dir=args.config_dir,
+    )
 
 
 def add_result_file(parser: argparse.ArgumentParser) -> None:
@@ -73,3 +111,17 @@ def write_result(args: argparse.Namespace, result: dict[str, Any]) -> None:
     """Write `result` where ``--result_file`` says."""
     if args.result_file is not None:
         write_json_atomically(args.result_file, result)
+
+
+def own_command(words: int | None = None) -> list[str]:
+    """Return the command of this process, with the search path without which it finds nothing.
+
+    Parameters
+    ----------
+    words : int, optional
+        How many of its arguments to take; default all.
+    """
+    arguments = sys.argv[1:] if words is None else sys.argv[1 : words + 1]
+    command = [sys.executable, "-m", "cm4storage", *arguments]
+    path = os.environ.get("PYTHONPATH", "")
+    return ["env", f"PYTHONPATH={path}", *command] if path else command

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from cm4storage.dataset.foreign import open_foreign
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.benchmark import Job, run_and_save
 from cm4storage.loader.limits import Conduct, Limits
-from cm4storage.workload import resolve
+from cm4storage.workload.resolved import load
 
 if TYPE_CHECKING:
     from cm4storage.report.console import Console
@@ -60,10 +58,10 @@ def _positive(text: str) -> int:
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Run the workload and leave its record in a new folder of results."""
     job = Job(
-        resolved=resolve.load(args.workload),
+        resolved=load(args.workload),
         data_root=options.location(args),
         limits=Limits(args.max_epochs, args.max_steps),
-        command=redact_url(shlex.join(_own_command())),
+        command=redact_url(shlex.join(options.own_command())),
         conduct=Conduct(args.on_error, args.cold, args.record_order),
         open_data=open_foreign if args.foreign else open_dataset,
     )
@@ -79,10 +77,3 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     console.say(f"record of the run: {finished.folder}")
     options.write_result(args, {"run_dir": str(finished.folder)})
     return 0
-
-
-def _own_command() -> list[str]:
-    """Return the command of this process, with the search path without which it finds nothing."""
-    command = [sys.executable, "-m", "cm4storage", *sys.argv[1:]]
-    path = os.environ.get("PYTHONPATH", "")
-    return ["env", f"PYTHONPATH={path}", *command] if path else command

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isal.isal_zlib import compressobj, crc32, decompressobj
 
 from cm4storage.core.units import GIB
+from cm4storage.formats.damage import Damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,14 +48,6 @@ class Member:
     stored_bytes: int
     size_bytes: int
     offset: int
-
-
-class DamagedArchive(ValueError):
-    """What is wrong with an archive, and from which byte on."""
-
-    def __init__(self, what: str, offset: int = 0) -> None:
-        super().__init__(what)
-        self.offset = offset
 
 
 class ArchiveWriter:
@@ -174,7 +167,7 @@ def read_directory(view: memoryview) -> dict[str, Member]:
 
     Raises
     ------
-    DamagedArchive
+    Damage
         Saying what is wrong.
     """
     try:
@@ -184,14 +177,14 @@ def read_directory(view: memoryview) -> dict[str, Member]:
             member, offset = _read_entry(view, offset)
             members[member.name] = member
     except (struct.error, UnicodeDecodeError) as error:
-        raise DamagedArchive("the archive's directory is damaged") from error
+        raise Damage("the archive's directory is damaged") from error
     return members
 
 
 def _unpack(layout: struct.Struct, view: memoryview, at: int) -> tuple[Any, ...]:
     """Unpack a record at a place that the file itself names, and so may lie about."""
     if not 0 <= at <= len(view) - layout.size:
-        raise DamagedArchive("the archive's directory points outside the file", len(view))
+        raise Damage("the archive's directory points outside the file", len(view))
     return layout.unpack_from(view, at)
 
 
@@ -199,7 +192,7 @@ def _find_directory(view: memoryview) -> tuple[int, int]:
     tail_start = max(0, len(view) - END.size - _LONGEST_COMMENT)
     at = bytes(view[tail_start:]).rfind(b"PK\x05\x06")
     if at < 0:
-        raise DamagedArchive("no zip archive, or its end is missing", len(view))
+        raise Damage("no zip archive, or its end is missing", len(view))
     at += tail_start
     _, _, _, _, count, _, offset, _ = _unpack(END, view, at)
     locator = at - _LOCATOR64.size
@@ -216,7 +209,7 @@ def _find_directory(view: memoryview) -> tuple[int, int]:
 def _read_entry(view: memoryview, at: int) -> tuple[Member, int]:
     fields = _unpack(CENTRAL, view, at)
     if fields[0] != b"PK\x01\x02":
-        raise DamagedArchive("the archive's directory is damaged", at)
+        raise Damage("the archive's directory is damaged", at)
     method, crc, stored, size = fields[4], fields[7], fields[8], fields[9]
     name_bytes, extra_bytes, comment_bytes, offset = fields[10], fields[11], fields[12], fields[16]
     start = at + CENTRAL.size
@@ -247,17 +240,17 @@ def read_member(view: memoryview, member: Member) -> memoryview:
 
     Raises
     ------
-    DamagedArchive
+    Damage
         Saying what is wrong.
     """
     fields = _unpack(LOCAL, view, member.offset)
     start = member.offset + LOCAL.size + fields[9] + fields[10]
     data = view[start : start + member.stored_bytes]
     if fields[0] != b"PK\x03\x04" or len(data) != member.stored_bytes:
-        raise DamagedArchive(f"member {member.name} is cut off", member.offset)
+        raise Damage(f"member {member.name} is cut off", member.offset)
     data = _expanded(data, member)
     if len(data) != member.size_bytes or crc32(data) != member.crc:
-        raise DamagedArchive(f"the checksum of member {member.name} is wrong", start)
+        raise Damage(f"the checksum of member {member.name} is wrong", start)
     return data
 
 
@@ -265,10 +258,10 @@ def _expanded(data: memoryview, member: Member) -> memoryview:
     if member.method == _STORED:
         return data
     if member.method != _DEFLATED:
-        raise DamagedArchive(f"compression method {member.method} is not supported", member.offset)
+        raise Damage(f"compression method {member.method} is not supported", member.offset)
     limit_bytes = min(_LARGEST_EXPANSION * len(data), _LARGEST_EXPANDED_BYTES)
     if member.size_bytes > limit_bytes:
-        raise DamagedArchive(
+        raise Damage(
             f"member {member.name} is said to have {member.size_bytes} bytes, but {len(data)} "
             f"compressed ones give {limit_bytes} at most",
             member.offset,
@@ -277,6 +270,4 @@ def _expanded(data: memoryview, member: Member) -> memoryview:
         # One byte more than it should be shows that the size is wrong, and no more is needed.
         return memoryview(decompressobj(wbits=-15).decompress(data, member.size_bytes + 1))
     except Exception as error:  # isal's error class has no public name
-        raise DamagedArchive(
-            f"member {member.name} cannot be decompressed", member.offset
-        ) from error
+        raise Damage(f"member {member.name} cannot be decompressed", member.offset) from error

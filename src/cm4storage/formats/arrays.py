@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cm4storage.core.units import MIB
+from cm4storage.formats.damage import Damage
 from cm4storage.formats.elements import content_of
 from cm4storage.formats.npy_header import decode_header, encode_header, type_code
 from cm4storage.formats.parts import filled_parts
@@ -91,9 +92,10 @@ class ArrayRules:
                 f"the array has elements of type {header.dtype!r}, not {self.element_type}"
             )
         if data_bytes != header.data_bytes:
-            raise ValueError(
+            raise Damage(
                 f"the array has {data_bytes} bytes of elements, and {header.data_bytes} by its "
-                "header"
+                "header",
+                header.data_offset + min(data_bytes, header.data_bytes),
             )
         if header.shape[-1] and not data_bytes:
             raise ValueError(f"the array has shape {header.shape}: samples without any byte")

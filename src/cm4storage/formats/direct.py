@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cm4storage.formats.format import Source
 
 _STREAM_BYTES = MIB
+_MOST_MISSES = 3
 
 
 class Scratch(Protocol):
@@ -113,6 +114,23 @@ class Layout:
                 buffers += scratch.take(end - max(start, have))
         buffers += self._end
         return source.scatter(0, buffers) == self.file_bytes
+
+
+class Misses:
+    """Tells when to stop trying: files that are never as expected would all be read twice."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    def note(self, *, is_read: bool) -> bool:
+        """Count a file that was not as expected; return the argument."""
+        self._in_a_row = 0 if is_read else self._in_a_row + 1
+        return is_read
+
+    @property
+    def are_too_many(self) -> bool:
+        """Whether no other file will be as expected either."""
+        return self._in_a_row >= _MOST_MISSES
 
 
 def one_sample(head_bytes: int, sample_bytes: int, tail_bytes: int) -> Layout:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cm4storage.formats.arrays import ArrayRules, record_parts, records_bytes, records_header
-from cm4storage.formats.direct import Layout, StreamScratch, one_sample
-from cm4storage.formats.format import CorruptFile
+from cm4storage.formats.damage import corrupt_file
+from cm4storage.formats.direct import Layout, Misses, StreamScratch, one_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +28,7 @@ class Npy:
     def __init__(self, dataset: DatasetSection) -> None:
         self._rules = ArrayRules.of(dataset)
         self._scratch = StreamScratch()
+        self._misses = Misses()
         self._expected: tuple[FileShape, bytes, Layout] | None = None
 
     def file_bytes(self, shape: FileShape) -> int:
@@ -44,18 +45,19 @@ class Npy:
             try:
                 samples = self._rules.samples(view)
             except ValueError as error:
-                raise CorruptFile(source.name, str(error), offset=0) from error
+                raise corrupt_file(source.name, error) from error
             yield from samples
 
     def decode_into(
         self, source: Source, shape: FileShape, rows: Sequence[memoryview | None]
     ) -> bool:
         """Read a file with one sample by one scattered read; see `DirectFormat`."""
+        if shape.samples != 1 or self._misses.are_too_many:
+            return False
         if self._expected is None or self._expected[0] != shape:
-            if shape.samples != 1:
-                return False
             header = records_header(shape)
             layout = one_sample(len(header), records_bytes(shape), 0)
             self._expected = (shape, header, layout)
         _, header, layout = self._expected
-        return layout.read(source, rows, self._scratch) and layout.outside == header
+        is_read = layout.read(source, rows, self._scratch) and layout.outside == header
+        return self._misses.note(is_read=is_read)

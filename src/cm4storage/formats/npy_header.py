@@ -73,7 +73,7 @@ def encode_header(dtype: str, shape: tuple[int, ...]) -> bytes:
     if shape:
         text += " " * max(0, _LONGEST_SIDE_DIGITS - len(repr(shape[0])))
     unpadded = len(_MAGIC) + 4 + len(text) + 1
-    padding = -unpadded % _ALIGNMENT
+    padding = _ALIGNMENT - unpadded % _ALIGNMENT  # never none: so does numpy
     body = text.encode("latin-1") + b" " * padding + b"\n"
     return _MAGIC + b"\x01\x00" + struct.pack("<H", len(body)) + body
 

@@ -17,15 +17,14 @@ from isal.isal_zlib import crc32
 
 from cm4storage.formats.archive import (
     ArchiveWriter,
-    DamagedArchive,
     archive_bytes,
     compressed_bytes,
     read_directory,
     read_member,
 )
 from cm4storage.formats.arrays import ArrayRules, record_parts, records_bytes, records_header
-from cm4storage.formats.direct import KeptScratch
-from cm4storage.formats.format import CorruptFile
+from cm4storage.formats.damage import Damage, corrupt_file
+from cm4storage.formats.direct import KeptScratch, Misses
 from cm4storage.formats.npy_header import encode_header
 from cm4storage.formats.npz_frame import Frame, frame_of, writer_of
 
@@ -48,6 +47,7 @@ class Npz:
         self._writer = "cm4storage"
         self._frame: Frame | None = None
         self._scratch = KeptScratch()
+        self._misses = Misses()
 
     def file_bytes(self, shape: FileShape) -> int:
         """Return the size of a file that `encode` makes for `shape`; compressed, at most."""
@@ -71,22 +71,22 @@ class Npz:
         """Yield the samples of array ``x``; one sample a file is lent without copying."""
         with source.read(0, None) as view:
             self._writer = writer_of(view)
-            record = None  # the checksum is that of all samples together
             try:
-                members = read_directory(view)
-                record = 0 if "x.npy" in members else None
-                samples = self._rules.samples(read_member(view, members["x.npy"]))
-            except KeyError:
-                raise CorruptFile(source.name, "the archive has no array x", offset=0) from None
-            except DamagedArchive as error:
-                raise CorruptFile(
-                    source.name, str(error), offset=error.offset, record=record
-                ) from error
+                samples = self._samples(view)
             except ValueError as error:
-                raise CorruptFile(
-                    source.name, str(error), offset=members["x.npy"].offset
-                ) from error
+                raise corrupt_file(source.name, error) from error
             yield from samples
+
+    def _samples(self, view: memoryview) -> Iterator[memoryview]:
+        members = read_directory(view)
+        if "x.npy" not in members:
+            raise Damage("the archive has no array x")
+        try:
+            return self._rules.samples(read_member(view, members["x.npy"]))
+        except Damage:
+            raise
+        except ValueError as error:
+            raise Damage(str(error), members["x.npy"].offset) from error
 
     def decode_into(
         self, source: Source, shape: FileShape, rows: Sequence[memoryview | None]
@@ -96,20 +96,22 @@ class Npz:
         The archive's own bytes must be those that we or numpy would write around such an array,
         with the checksum that the bytes read have.
         """
+        if shape.samples != 1 or self._is_compressed or self._misses.are_too_many:
+            return False
         frame = self._frame
         if frame is None or frame.shape != shape or frame.writer != self._writer:
-            if shape.samples != 1 or self._is_compressed:
-                return False
             frame = self._frame = frame_of(shape, self._writer)
-            if frame is None:
-                return False
-        if not frame.layout.read(source, rows, self._scratch):
+        if frame is None:
             return False
-        row = rows[0]
-        crc = frame.header_crc if row is None else crc32(row, frame.header_crc)
+        is_read = frame.layout.read(source, rows, self._scratch)
+        return self._misses.note(is_read=is_read and frame.is_intact(self._crc(frame, rows[0])))
+
+    def _crc(self, frame: Frame, row: memoryview | None) -> int:
+        """Return the checksum of array ``x`` as it was read."""
+        crc: int = frame.header_crc if row is None else crc32(row, frame.header_crc)
         if row is None or len(row) < frame.sample_bytes:
             crc = crc32(self._scratch.last, crc)
-        return frame.is_intact(crc)
+        return crc
 
 
 def _labels(shape: FileShape) -> bytes:

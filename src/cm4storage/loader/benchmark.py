@@ -13,6 +13,7 @@ from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.results.records import RunRecord
+from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cm4storage.results.histogram import Histogram
     from cm4storage.storage.location import StoreLocation
     from cm4storage.workload.model import Workload
-    from cm4storage.workload.resolve import Resolved
+    from cm4storage.workload.resolved import Resolved
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def run_benchmark(job: Job, progress: Progress) -> Run:
         If the data set cannot be read or is damaged.
     """
     workload = job.resolved.workload
+    require_training(workload, job.resolved.source)
     start = datetime.now().astimezone()
     with job.open_data(workload, job.data_root) as dataset:
         ranks = SingleProcess()

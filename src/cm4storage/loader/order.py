@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from cm4storage.workload.model import Workload
-    from cm4storage.workload.sections import Shuffle
+    from cm4storage.workload.setting import Shuffle
 
 _FILES, _SAMPLES = 1, 2
 _FILES_AT_ONCE = 1024

@@ -13,6 +13,7 @@ import yaml
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results.dlio_log import dlio_log
 from cm4storage.results.metrics import Spread
+from cm4storage.workload.entries import nested
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from cm4storage.results.metrics import EpochMetrics
     from cm4storage.results.records import EpochRecord
 
+STATS_NAME = "0_per_epoch_stats.json"
+
 _GIB = 2**30
 _MIB = 2**20
 
@@ -28,9 +31,28 @@ _MIB = 2**20
 def write_dlio_files(figures: RunFigures, folder: Path) -> None:
     """Write DLIO's files into `folder`; ``summary.json`` last, as the sign of a complete run."""
     _write_config(figures, folder / "dlio_config")
-    write_json_atomically(folder / "0_per_epoch_stats.json", per_epoch_stats(figures))
+    write_statistics(figures, folder)
+
+
+def write_statistics(
+    figures: RunFigures,
+    folder: Path,
+    *,
+    stats_name: str = STATS_NAME,
+    log_name: str = "dlio.log",
+) -> None:
+    """Write DLIO's files of one rank, its configuration left out; ``summary.json`` is the last.
+
+    Parameters
+    ----------
+    stats_name : str
+        ``per_epoch_stats.json`` in the release of 2024.
+    log_name : str
+        As in ``output.log_file``.
+    """
+    write_json_atomically(folder / stats_name, per_epoch_stats(figures))
     write_json_atomically(folder / "0_output.json", rank_output(figures))
-    write_text_atomically(folder / "dlio.log", dlio_log(figures))
+    write_text_atomically(folder / log_name, dlio_log(figures))
     write_json_atomically(folder / "summary.json", summary(figures))
 
 
@@ -188,7 +210,7 @@ def _epoch_output(
 def _write_config(figures: RunFigures, folder: Path) -> None:
     """Write the resolved configuration as Hydra would lay it out."""
     workload = figures.record.workload
-    config = _nested(figures.workload.settings())
+    config = nested(figures.workload.settings())
     config["dataset"]["data_folder"] = figures.record.data_set["uri"]
     name = figures.workload.name
     overrides = [f"workload={name}"]
@@ -211,16 +233,3 @@ def _write_config(figures: RunFigures, folder: Path) -> None:
     ):
         text = yaml.safe_dump(document, sort_keys=False)
         write_text_atomically(folder / file_name, remark + text)
-
-
-def _nested(settings: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for path, value in settings.items():
-        section, dot, key = path.partition(".")
-        if not dot:
-            nested[section] = value
-        elif section == "output":
-            nested.setdefault("output", {}).setdefault("metric", {})[key] = value
-        else:
-            nested.setdefault(section, {})[key] = value
-    return nested

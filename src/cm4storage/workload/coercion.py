@@ -9,9 +9,12 @@ import typing
 from typing import Any
 
 from cm4storage.workload.distributions import Distribution
-from cm4storage.workload.sections import ParquetColumn
+from cm4storage.workload.sections import ELEMENT_TYPES, ParquetColumn
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_LARGEST_NUMBER = 1e308
+_LARGEST_COLUMN = 2**31 - 1
+_COLUMN_TYPES = (*ELEMENT_TYPES, "string", "binary", "list")
 
 
 def coerce(annotation: Any, value: object) -> Any:
@@ -26,7 +29,7 @@ def coerce(annotation: Any, value: object) -> Any:
         Saying what was expected.
     """
     origin = typing.get_origin(annotation)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):
         return _coerce_optional(annotation, value)
     if origin is typing.Literal:
         return _coerce_choice(typing.get_args(annotation), value)
@@ -43,7 +46,9 @@ def _coerce_optional(annotation: Any, value: object) -> Any:
 
 
 def _coerce_list(item: Any, value: object) -> tuple[Any, ...]:
-    if isinstance(value, (str, dict)) or not isinstance(value, (list, tuple)):
+    if item is str and isinstance(value, str):
+        return (value,)
+    if not isinstance(value, (list, tuple)):
         raise ValueError("expected a list")  # noqa: TRY004 - a value of the user
     return tuple(coerce(item, each) for each in value)
 
@@ -52,7 +57,12 @@ def _column(value: object) -> ParquetColumn:
     hints = typing.get_type_hints(ParquetColumn)
     if not isinstance(value, dict) or "name" not in value or set(value) - set(hints):
         raise ValueError(f"expected columns such as {{name: c, dtype: float32}}: {value!r}")
-    return ParquetColumn(**{name: coerce(hints[name], v) for name, v in value.items()})
+    column = ParquetColumn(**{name: coerce(hints[name], v) for name, v in value.items()})
+    if not 1 <= column.size <= _LARGEST_COLUMN:
+        raise ValueError(f"column {column.name} must have a size of at least 1, and below 2**31")
+    if column.dtype not in _COLUMN_TYPES:
+        raise ValueError(f"column {column.name}: dtype is one of {', '.join(_COLUMN_TYPES)}")
+    return column
 
 
 def _coerce_choice(choices: tuple[str, ...], value: object) -> str:
@@ -65,9 +75,11 @@ def _coerce_choice(choices: tuple[str, ...], value: object) -> str:
 def _number(value: object) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError("expected a number")
-    return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("expected a number")  # noqa: TRY004 - a value of the user
+    if abs(value) > _LARGEST_NUMBER or not math.isfinite(value):
+        raise ValueError("expected a number that is finite")
+    return int(value) if value == int(value) else value  # 4096.0 and 4096 are one value
 
 
 def _whole_number(value: object) -> int:
@@ -75,9 +87,9 @@ def _whole_number(value: object) -> int:
         number = _number(value)
     except ValueError:
         raise ValueError("expected a whole number") from None
-    if number != int(number):
-        raise ValueError("expected a whole number")
-    return int(number)
+    if not isinstance(number, int):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - a value of the user
+    return number
 
 
 def _truth(value: object) -> bool:

@@ -6,13 +6,14 @@ Source: ``utils/config.py`` and ``utils/utility.py`` of dlio_benchmark: a number
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+_LONGEST_S = 1e9
 
 _PARAMETERS = {
     "constant": ("value",),
@@ -118,6 +119,6 @@ class Distribution:
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{name} must be a number, not {value!r}")  # noqa: TRY004 - a value of the user
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
+    if not 0 <= value <= _LONGEST_S:  # also false for NaN
+        raise ValueError(f"{name} must be a finite number of at least 0, not {value!r:.40}")
     return float(value)

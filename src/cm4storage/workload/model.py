@@ -8,18 +8,21 @@ from typing import Any, Literal
 
 from cm4storage.core.canonical import digest
 from cm4storage.workload.distributions import Distribution
+from cm4storage.workload.model_sections import (
+    CheckpointSection,
+    ModelSection,
+    ProfilingSection,
+    StorageSection,
+)
 from cm4storage.workload.schema import keys
 from cm4storage.workload.sections import (
     SECTIONS,
-    CheckpointSection,
     DatasetSection,
     EvaluationSection,
     MetricSection,
-    ModelSection,
     OutputSection,
     ParquetColumn,
     ReaderSection,
-    StorageSection,
     TrainSection,
     WorkflowSection,
 )
@@ -53,6 +56,7 @@ class Workload:
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     output: OutputSection = field(default_factory=OutputSection)
     metric: MetricSection = field(default_factory=MetricSection)
+    profiling: ProfilingSection = field(default_factory=ProfilingSection)
 
     @classmethod
     def from_settings(
@@ -97,6 +101,12 @@ class Workload:
         """The number of training samples in the data set."""
         return self.dataset.num_files_train * self.dataset.num_samples_per_file
 
+    @property
+    def writes_checkpoints_only(self) -> bool:
+        """Whether there is neither a training nor a data set in it."""
+        workflow = self.workflow
+        return workflow.checkpoint and not workflow.train and not workflow.generate_data
+
     def steps_per_epoch(self, world_size: int = 1) -> int:
         """Return the steps that each rank takes in an epoch; a partial batch is dropped.
 
@@ -116,15 +126,23 @@ class Workload:
         """Tell whether an evaluation follows epoch `epoch`, counted from 1.
 
         Source: ``main.py`` of dlio_benchmark: from ``eval_after_epoch`` on, every
-        ``epochs_between_evals`` epochs.
+        ``epochs_between_evals`` epochs; with 0 of them only once.
         """
-        since = epoch - self.evaluation.eval_after_epoch
-        is_due = since >= 0 and since % self.evaluation.epochs_between_evals == 0
+        since, every = (
+            epoch - self.evaluation.eval_after_epoch,
+            self.evaluation.epochs_between_evals,
+        )
+        is_due = since == 0 or (since > 0 and every > 0 and since % every == 0)
         return self.workflow.evaluation and is_due
 
     def digest(self) -> str:
-        """Return the digest of everything in this workload."""
-        return digest([self.accelerator, self.scale, self.settings()])
+        """Return the digest of everything in this workload that is not a default.
+
+        Keys that a later release adds therefore leave it as it is.
+        """
+        defaults = {path: plain(value) for path, value in default_settings().items()}
+        told = {path: v for path, v in self.settings().items() if v != defaults[path]}
+        return digest([self.accelerator, self.scale, told])
 
 
 def _of_section(settings: dict[str, Any], section: str) -> dict[str, Any]:

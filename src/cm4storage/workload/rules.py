@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.units import format_count
+from cm4storage.workload.format_rules import check_format_settings
+from cm4storage.workload.problems import Problem, require_none
 
 if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
@@ -27,6 +30,7 @@ SUPPORTED_FORMATS = (
 
 _FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f.][^/\\\x00-\x1f\x7f]*")
 _LONGEST_NAME_BYTES = 180
+_LARGEST_RECORD_BYTES = 2**46
 
 
 def check(workload: Workload, source: str) -> None:
@@ -37,12 +41,62 @@ def check(workload: Workload, source: str) -> None:
     UserError
         Naming the key, its value and the rule.
     """
-    for rule in (_format, _trains, _has_a_step, _names, _record_fits):
-        rule(workload, source)
+    require_none(problems_of(workload, source))
+
+
+def problems_of(workload: Workload, source: str) -> list[Problem]:
+    """Return all combinations of values that cannot work."""
+    found: list[Problem] = []
+    rules = (_format, _has_a_step, _names, _record_fits, check_format_settings, _checkpoints)
+    for rule in rules:
+        try:
+            rule(workload, source)
+        except UserError as error:
+            found.append(Problem.of(error))
+    return found
+
+
+def require_training(workload: Workload, source: str) -> None:
+    """Refuse a workload that holds nothing to train.
+
+    Raises
+    ------
+    UserError
+    """
+    if workload.workflow.train:
+        return
+    if workload.workflow.checkpoint:
+        raise UserError(
+            "checkpoints are not run by this version, and there is nothing to run beside them",
+            where=source,
+            meaning="workflow.train is false, and workflow.checkpoint true",
+        )
+    raise UserError(
+        "workflow.train is false, so there is nothing to run",
+        where=source,
+        advice="generate its data set with: cm4storage generate",
+    )
+
+
+def require_data_set(workload: Workload, source: str) -> None:
+    """Refuse a workload that has no data set.
+
+    Raises
+    ------
+    UserError
+    """
+    if workload.writes_checkpoints_only:
+        raise UserError(
+            "this workload only writes checkpoints: it has no data set",
+            where=source,
+            meaning="workflow.train and workflow.generate_data are false",
+        )
 
 
 def remarks(workload: Workload) -> list[str]:
     """Return what a user should know of a workload that can run."""
+    if not workload.workflow.train:
+        return []
     output, steps = workload.output, workload.steps_per_epoch()
     left_out = output.exclude_start_steps + output.exclude_end_steps
     if steps > left_out:
@@ -61,17 +115,8 @@ def _format(workload: Workload, source: str) -> None:
         )
 
 
-def _trains(workload: Workload, source: str) -> None:
-    if not workload.workflow.train:
-        raise UserError(
-            "workflow.train is false, so there is nothing to run",
-            where=source,
-            meaning="workloads that only write checkpoints are not supported by this version",
-        )
-
-
 def _has_a_step(workload: Workload, source: str) -> None:
-    if workload.steps_per_epoch() < 1:
+    if workload.workflow.train and workload.steps_per_epoch() < 1:
         dataset, batch = workload.dataset, workload.reader.batch_size
         raise UserError(
             f"{workload.total_samples} samples make no batch of {batch}: an epoch has no step",
@@ -97,8 +142,25 @@ def _names(workload: Workload, source: str) -> None:
             )
 
 
+def _checkpoints(workload: Workload, source: str) -> None:
+    checkpoint = workload.checkpoint
+    write, read = checkpoint.num_checkpoints_write, checkpoint.num_checkpoints_read
+    if 0 < write < read:
+        raise UserError(
+            f"checkpoint.num_checkpoints_read: {read} cannot be read where {write} are written",
+            where=source,
+            advice="read as many as are written, or fewer",
+        )
+
+
 def _record_fits(workload: Workload, source: str) -> None:
     dataset = workload.dataset
+    if dataset.sample_bytes > _LARGEST_RECORD_BYTES:
+        raise UserError(
+            f"dataset.record_dims: a record of {math.prod(dataset.record_dims)} elements is "
+            "too large",
+            where=source,
+        )
     if dataset.format == "tfrecord" and dataset.record_length_bytes >= 2**31 - 2**16:
         raise UserError(
             f"dataset.record_length_bytes: {dataset.record_length_bytes:.0f} is too large "

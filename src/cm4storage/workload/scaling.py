@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.units import MIB
 
 if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
+    from cm4storage.workload.sections import DatasetSection
 
 QUICK_DATA_SET_BYTES = 128 * MIB
 QUICK_COMPUTATION_PER_EPOCH_S = 3.0
@@ -21,32 +23,73 @@ def quick_settings(workload: Workload) -> dict[str, Any]:
 
     Batch size, threads, computation time, format and order stay. The steps of an epoch take about
     `QUICK_COMPUTATION_PER_EPOCH_S` seconds of computation, but are 8 to 64; the samples shrink
-    until the data set is `QUICK_DATA_SET_BYTES` at most. A workload that is smaller already stays.
+    until the data set is `QUICK_DATA_SET_BYTES` at most. Samples that cannot shrink, such as rows
+    of single numbers, are fewer instead. A workload that is smaller already stays.
     """
+    if workload.writes_checkpoints_only:
+        return {}
     dataset = workload.dataset
     samples = min(_quick_steps(workload) * workload.reader.batch_size, workload.total_samples)
     files = min(max(2, math.ceil(samples / dataset.num_samples_per_file)), dataset.num_files_train)
+    files_eval = min(dataset.num_files_eval, files)
     samples_per_file = min(dataset.num_samples_per_file, math.ceil(samples / files))
-    shrink = min(
-        1.0, QUICK_DATA_SET_BYTES / (files * samples_per_file * dataset.record_length_bytes)
-    )
+    in_all_bytes = (files + files_eval) * samples_per_file * _sample_bytes(dataset)
+    shrink = min(1.0, QUICK_DATA_SET_BYTES / in_all_bytes)
     return {
         "dataset.num_files_train": files,
-        "dataset.num_files_eval": min(dataset.num_files_eval, files),
+        "dataset.num_files_eval": files_eval,
         "dataset.num_samples_per_file": samples_per_file,
         "dataset.num_subfolders_train": min(dataset.num_subfolders_train, files),
-        "dataset.record_length_bytes": _scaled(dataset.record_length_bytes, shrink),
-        "dataset.record_length_bytes_stdev": _scaled(dataset.record_length_bytes_stdev, shrink),
-        "dataset.record_length_bytes_resize": _scaled(dataset.record_length_bytes_resize, shrink),
+        "dataset.num_subfolders_eval": min(dataset.num_subfolders_eval, files_eval),
         "train.epochs": min(workload.train.epochs, QUICK_EPOCHS),
+        **_smaller_samples(dataset, shrink),
     }
 
 
 def _quick_steps(workload: Workload) -> int:
     step_s = workload.computation_time.mean_s
     wanted = math.ceil(QUICK_COMPUTATION_PER_EPOCH_S / step_s) if step_s > 0 else QUICK_STEPS[-1]
+    if all(column.size == 1 for column in workload.dataset.parquet_columns):
+        batch_bytes = workload.reader.batch_size * _fixed_bytes(workload.dataset)
+        wanted = min(wanted, int(QUICK_DATA_SET_BYTES // max(batch_bytes, 1)))
     return max(QUICK_STEPS[0], min(QUICK_STEPS[-1], wanted))
 
 
+def _fixed_bytes(dataset: DatasetSection) -> int:
+    """Return what a sample has at least, however small it is made."""
+    return sum(column.row_bytes // column.size for column in dataset.parquet_columns)
+
+
+def _sample_bytes(dataset: DatasetSection) -> float:
+    columns_bytes = sum(column.row_bytes for column in dataset.parquet_columns)
+    return columns_bytes or dataset.sample_bytes
+
+
+def _smaller_samples(dataset: DatasetSection, shrink: float) -> dict[str, Any]:
+    smaller: dict[str, Any] = {
+        f"dataset.{key}": _scaled(getattr(dataset, key), shrink)
+        for key in (
+            "record_length_bytes",
+            "record_length_bytes_stdev",
+            "record_length_bytes_resize",
+        )
+    }
+    smaller["dataset.record_length_bytes"] = max(1, smaller["dataset.record_length_bytes"])
+    if shrink == 1:
+        return smaller
+    if dataset.record_dims:
+        side = shrink ** (1 / len(dataset.record_dims))
+        dims = tuple(max(1, math.floor(length * side)) for length in dataset.record_dims)
+        smaller["dataset.record_dims"] = dims
+        chunks = zip(dataset.hdf5_chunk_dims, dims, strict=False)
+        smaller["dataset.hdf5.chunk_dims"] = tuple(min(pair) for pair in chunks)
+    if dataset.parquet_columns:
+        smaller["dataset.parquet.columns"] = tuple(
+            replace(column, size=max(1, math.floor(column.size * shrink)))
+            for column in dataset.parquet_columns
+        )
+    return smaller
+
+
 def _scaled(size_bytes: float, shrink: float) -> float:
-    return size_bytes if shrink == 1 else float(math.floor(size_bytes * shrink))
+    return size_bytes if shrink == 1 else math.floor(size_bytes * shrink)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.workload.coercion import coerce
+from cm4storage.workload.distributions import Distribution
 from cm4storage.workload.sections import (
     IGNORED_BY_DLIO,
-    KEYS_WITHOUT_EFFECT,
+    OPEN_SECTIONS,
     REFUSED_KEYS,
+    SECRET_KEYS,
     SECTION_ALIASES,
     SECTIONS,
 )
@@ -21,10 +22,20 @@ from cm4storage.workload.sections import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Framework = typing.Literal["tensorflow", "pytorch"]
+
 
 @dataclass(frozen=True)
 class Key:
-    """One key: its canonical dotted path, type, default, range, and the field that holds it."""
+    """One key: its canonical dotted path, type, default, range, and the field that holds it.
+
+    Attributes
+    ----------
+    done : bool
+        False where this version accepts a value without acting on it.
+    inert : str
+        Why the key has no effect in DLIO either; empty for most.
+    """
 
     path: str
     annotation: Any
@@ -32,6 +43,7 @@ class Key:
     minimum: float | None = None
     maximum: float | None = None
     done: bool = True
+    inert: str = ""
     field: str = ""
 
     def parse(self, value: object) -> Any:
@@ -43,17 +55,33 @@ class Key:
             Saying what was expected.
         """
         typed = coerce(self.annotation, value)
-        if self.minimum is not None and typed is not None and typed < self.minimum:
-            raise ValueError(f"must be at least {self.minimum:g}")
-        if self.maximum is not None and typed is not None and typed > self.maximum:
-            raise ValueError(f"must be at most {self.maximum:g}")
+        for number in typed if isinstance(typed, tuple) else (typed,):
+            self._check_range(number)
         return typed
+
+    def _check_range(self, number: Any) -> None:
+        if number is None or isinstance(number, str):
+            return
+        if self.minimum is not None and number < self.minimum:
+            raise ValueError(f"must be at least {self.minimum:g}")
+        if self.maximum is not None and number > self.maximum:
+            raise ValueError(f"must be at most {self.maximum:g}")
+
+    @property
+    def takes_null(self) -> bool:
+        """Whether null is a value of its own, rather than the absence of one."""
+        return type(None) in typing.get_args(self.annotation)
+
+    @property
+    def is_distribution(self) -> bool:
+        """Whether the value is a duration, which may be a mapping such as {mean: 1, stdev: 0.1}."""
+        return self.annotation is Distribution
 
 
 @functools.cache
 def keys() -> Mapping[str, Key]:
     """Return all keys by canonical path, ``framework`` included."""
-    table = {"framework": Key("framework", str, "tensorflow")}
+    table = {"framework": Key("framework", Framework, "tensorflow")}
     for section, kind in SECTIONS.items():
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
@@ -69,13 +97,14 @@ def _name(field: dataclasses.Field[Any]) -> str:
 
 
 @functools.cache
-def _aliases() -> Mapping[str, str]:
+def aliases() -> Mapping[str, str]:
+    """Return the canonical paths of all other names, by their full paths."""
     table = {"model": "model.name"}
     for section, kind in SECTIONS.items():
         for field in dataclasses.fields(kind):
             for alias in field.metadata.get("aliases", ()):
-                full = alias if "." in alias else f"{section}.{alias}"
-                table[full] = f"{section}.{_name(field)}"
+                is_full = alias.partition(".")[0] in SECTIONS
+                table[alias if is_full else f"{section}.{alias}"] = f"{section}.{_name(field)}"
     return table
 
 
@@ -83,31 +112,45 @@ def canonical_path(path: str) -> str:
     """Return the canonical path of `path`, which may be an older name; unknown ones unchanged."""
     section, dot, rest = path.partition(".")
     path = f"{SECTION_ALIASES.get(section, section)}{dot}{rest}"
-    return _aliases().get(path, path)
+    return aliases().get(path, path)
 
 
 def is_leaf(path: str) -> bool:
     """Tell whether the value at `path` is one value, even where it is a mapping."""
-    return canonical_path(path) in keys() or path in KEYS_WITHOUT_EFFECT | REFUSED_KEYS
+    return canonical_path(path) in keys() or path in IGNORED_BY_DLIO | REFUSED_KEYS | SECRET_KEYS
 
 
 def without_effect(path: str) -> str | None:
-    """Return why a known key has no effect here, or None for other keys."""
+    """Return why a key that is none of `keys` has no effect here, or None for unknown ones."""
     if path in IGNORED_BY_DLIO:
         return "DLIO itself ignores this key"
-    if path in KEYS_WITHOUT_EFFECT:
-        return "this version does not act on it"
+    if path in SECRET_KEYS:
+        return "never recorded; cm4storage dlio uses it, other commands the AWS_* variables"
+    if path.startswith(OPEN_SECTIONS):
+        return "DLIO hands it to a client library that is not used here"
     return None
 
 
 def is_refused(path: str) -> bool:
-    """Tell whether a key of DLIO decides what is read in a way that this version cannot follow."""
+    """Tell whether a key of DLIO decides what happens in a way that this version cannot follow."""
     return canonical_path(path) in REFUSED_KEYS
+
+
+@functools.cache
+def _is_section(path: str) -> bool:
+    return any(known.startswith(f"{path}.") for known in (*keys(), *aliases()))
+
+
+def is_section(path: str) -> bool:
+    """Tell whether there are keys below `path`."""
+    return path in SECTION_ALIASES or _is_section(path)
 
 
 def nearest(path: str) -> str | None:
     """Return the known key that looks most like `path`, if any does."""
-    candidates = [*keys(), *_aliases()]
+    import difflib  # only errors need it
+
+    candidates = [*keys(), *aliases()]
     matches = difflib.get_close_matches(path, candidates, n=1, cutoff=0.6)
     if not matches:
         last = {key.rpartition(".")[2]: key for key in candidates}

@@ -8,25 +8,35 @@ Source of keys and defaults: ``ConfigArguments`` and ``LoadConfig`` in dlio_benc
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cm4storage.workload.distributions import Distribution
+from cm4storage.workload.model_sections import (
+    CheckpointSection,
+    ModelSection,
+    ProfilingSection,
+    StorageSection,
+)
+from cm4storage.workload.setting import (
+    LARGEST_BYTES,
+    MOST_AT_ONCE,
+    MOST_FILES,
+    MOST_SAMPLES_IN_A_FILE,
+    UNUSED_BY_DLIO,
+    Shuffle,
+    setting,
+)
 
-Shuffle = Literal["off", "seed", "random"]
-
-_MOST_FILES = 10**9
-_MOST_AT_ONCE = 10**6
-_LARGEST_BYTES = 2.0**46
-
-
-_ITEM_BYTES = {"bool": 1, "float16": 2, "float32": 4, "float64": 8} | {
-    f"{kind}{8 * size}": size for kind in ("int", "uint") for size in (1, 2, 4, 8)
-}
-ELEMENT_TYPES = tuple(sorted(_ITEM_BYTES))
+ElementType = Literal[
+    "bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8", "uint16", "uint32",
+    "uint64", "uint8",
+]  # fmt: skip
+ELEMENT_TYPES: tuple[str, ...] = get_args(ElementType)
 """What ``record_element_type`` and ``transformed_record_element_type`` may name."""
+
+_ITEM_BYTES = {name: max(1, int(name.lstrip("bfloatuin") or 8) // 8) for name in ELEMENT_TYPES}
 
 IMAGE_FORMATS = ("jpeg", "png")
 
@@ -36,49 +46,15 @@ def item_bytes(element_type: str) -> int:
     return _ITEM_BYTES[element_type]
 
 
-def setting(
-    default: Any,
-    *,
-    aliases: tuple[str, ...] = (),
-    minimum: float | None = None,
-    maximum: float | None = None,
-    done: bool = True,
-    path: str = "",
-) -> Any:
-    """Declare one key of a section.
+Compression = Literal["none", "gzip", "lzf", "bz2", "zip", "xz", "snappy", "lz4", "zstd", "brotli"]
+PARQUET_COMPRESSIONS = ("none", "gzip", "snappy", "lz4", "zstd", "brotli")
+"""What ``dataset.compression`` may be for parquet; snappy and those after it for no other."""
 
-    Parameters
-    ----------
-    default : Any
-        What DLIO's code uses when the key is absent.
-    aliases : tuple of str
-        Names of the same value in other dialects; a full path where it has a dot.
-    minimum, maximum : float, optional
-        The allowed range, both ends included.
-    done : bool
-        False where a value other than the default is accepted but has no effect yet.
-    path : str
-        The key's name below its section where it is not the field's, such as ``hdf5.chunk_dims``.
-    """
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "aliases": aliases,
-            "minimum": minimum,
-            "maximum": maximum,
-            "done": done,
-            "path": path,
-        },
-    )
+DataLoader = Literal["tensorflow", "pytorch", "dali", "native_dali", "custom", "none", "synthetic"]
+FileAccess = Literal["multi", "shared", "collective", "mpio", "posix"]
 
-
-@dataclass(frozen=True)
-class ModelSection:
-    """``model``: what is trained. Only the name matters until checkpoints are written."""
-
-    name: str = "default"
-    type: str | None = setting(None, done=False)
-    model_size_bytes: int = setting(10240, minimum=0, done=False)
+_COMPUTED = "names are computed here and never listed, whatever this key says"
+_OWN_CONTENTS = "contents come from a generator of our own"
 
 
 @dataclass(frozen=True)
@@ -90,14 +66,7 @@ class WorkflowSection:
     evaluation: bool = False
     checkpoint: bool = setting(False, done=False)
     profiling: bool = setting(False, done=False)
-
-
-@dataclass(frozen=True)
-class StorageSection:
-    """``storage``: where DLIO would look for the data; flags and variations go before it."""
-
-    storage_type: Literal["local_fs", "s3", "direct_fs", "parallel_fs", "aistore"] = "local_fs"
-    storage_root: str = "./"
+    query: str | None = setting(None, inert="only dlio_benchmark_query reads it")
 
 
 @dataclass(frozen=True)
@@ -120,46 +89,81 @@ class ParquetColumn:
     size: int = 1
     read: bool = True
 
+    @property
+    def row_bytes(self) -> int:
+        """The bytes in each row: of texts and binaries `size` bytes, of a list as many floats."""
+        return self.size * _ITEM_BYTES.get("float32" if self.dtype == "list" else self.dtype, 1)
+
 
 @dataclass(frozen=True)
 class DatasetSection:
     """``dataset``: number, size and format of the files."""
 
     format: str = "tfrecord"
-    num_files_train: int = setting(8, minimum=1, maximum=_MOST_FILES)
-    num_files_eval: int = setting(0, minimum=0, maximum=_MOST_FILES)
-    num_samples_per_file: int = setting(1, minimum=1, maximum=_MOST_FILES)
+    num_files_train: int = setting(8, minimum=1, maximum=MOST_FILES)
+    num_files_eval: int = setting(0, minimum=0, maximum=MOST_FILES)
+    num_samples_per_file: int = setting(1, minimum=1, maximum=MOST_SAMPLES_IN_A_FILE)
     record_length_bytes: float = setting(
-        65536, aliases=("record_length",), minimum=1, maximum=_LARGEST_BYTES
+        65536, aliases=("record_length",), minimum=1, maximum=LARGEST_BYTES
     )
     record_length_bytes_stdev: float = setting(
-        0, aliases=("record_length_stdev",), minimum=0, maximum=_LARGEST_BYTES
+        0, aliases=("record_length_stdev",), minimum=0, maximum=LARGEST_BYTES
     )
     record_length_bytes_resize: float = setting(
-        0, aliases=("record_length_resize",), minimum=0, maximum=_LARGEST_BYTES
+        0, aliases=("record_length_resize",), minimum=0, maximum=LARGEST_BYTES
     )
     num_subfolders_train: int = setting(0, minimum=0)
     num_subfolders_eval: int = setting(0, minimum=0)
     data_folder: str = "./data/"
     file_prefix: str = "img"
-    record_dims: tuple[int, ...] = ()
-    record_element_type: str = "uint8"
-    compression: Literal["none", "gzip", "lzf", "bz2", "zip", "xz"] = "none"
+    record_dims: tuple[int, ...] = setting((), minimum=1, maximum=LARGEST_BYTES)
+    record_element_type: ElementType = "uint8"
+    compression: Compression = "none"
     compression_level: int = setting(4, minimum=0, maximum=9)
     keep_files: bool = setting(True, done=False)
     generation_buffer_size: int = setting(2**31, minimum=1)
-    hdf5_chunk_dims: tuple[int, ...] = setting((), path="hdf5.chunk_dims")
+    record_element_bytes: int = setting(
+        4, minimum=1, maximum=8, inert="record_element_type decides it, in DLIO as here"
+    )
+    enable_chunking: bool = setting(False, inert=UNUSED_BY_DLIO)
+    chunk_size: int = setting(0, minimum=0, inert=UNUSED_BY_DLIO)
+    skip_listing: bool = setting(False, inert=_COMPUTED)
+    listing_validation_interval: int = setting(1000, minimum=0, inert=_COMPUTED)
+    listing_threads: int = setting(4, minimum=1, maximum=1024, inert=_COMPUTED)
+    data_gen_method: Literal["auto", "dgen", "numpy"] = setting("auto", inert=_OWN_CONTENTS)
+    hdf5_chunk_dims: tuple[int, ...] = setting((), minimum=1, path="hdf5.chunk_dims")
     hdf5_num_dset_per_record: int = setting(1, minimum=1, path="hdf5.num_dset_per_record")
     hdf5_max_shape: tuple[int, ...] = setting((), path="hdf5.max_shape")
     parquet_columns: tuple[ParquetColumn, ...] = setting((), path="parquet.columns")
     parquet_row_group_size: int = setting(1024, minimum=1, path="parquet.row_group_size")
     parquet_partition_by: str | None = setting(None, path="parquet.partition_by")
     parquet_generation_batch_size: int = setting(0, minimum=0, path="parquet.generation_batch_size")
+    parquet_use_s3dlio_gen: bool = setting(
+        False, path="parquet.use_s3dlio_gen", inert=_OWN_CONTENTS
+    )
+    parquet_read_mode: Literal["default", "row_group"] | None = setting(
+        None, path="parquet.read_mode", inert="row groups are read one by one here always"
+    )
 
     @property
     def element_type(self) -> str:
         """The numpy type of a sample's elements; images are of uint8 whatever the YAML says."""
-        return "uint8" if self.format in IMAGE_FORMATS else self.record_element_type
+        is_bytes = self.format in IMAGE_FORMATS or self._has_columns
+        return "uint8" if is_bytes else self.record_element_type
+
+    @property
+    def sample_dims(self) -> tuple[int, ...]:
+        """The fixed dimensions of a sample; empty where ``record_length_bytes`` decides.
+
+        A sample of Parquet columns is the bytes of those that are read.
+        """
+        if self._has_columns:
+            return (sum(column.row_bytes for column in self.parquet_columns if column.read),)
+        return self.record_dims
+
+    @property
+    def _has_columns(self) -> bool:
+        return self.format == "parquet" and bool(self.parquet_columns)
 
     @property
     def item_bytes(self) -> int:
@@ -168,9 +172,9 @@ class DatasetSection:
 
     @property
     def sample_bytes(self) -> float:
-        """The nominal size of one sample: ``record_dims`` go before ``record_length_bytes``."""
-        if self.record_dims:
-            return math.prod(self.record_dims) * self.item_bytes
+        """The nominal size of one sample: `sample_dims` go before ``record_length_bytes``."""
+        if self.sample_dims:
+            return math.prod(self.sample_dims) * self.item_bytes
         return self.record_length_bytes
 
 
@@ -178,27 +182,30 @@ class DatasetSection:
 class ReaderSection:
     """``reader``: how the loader reads, orders and batches."""
 
-    data_loader: str = "tensorflow"
-    batch_size: int = setting(1, minimum=1, maximum=_MOST_AT_ONCE)
-    batch_size_eval: int = setting(1, minimum=1, maximum=_MOST_AT_ONCE)
+    data_loader: DataLoader = "tensorflow"
+    batch_size: int = setting(1, minimum=1, maximum=MOST_AT_ONCE)
+    batch_size_eval: int = setting(1, minimum=1, maximum=MOST_AT_ONCE)
     read_threads: int = setting(1, minimum=0, maximum=1024)
-    computation_threads: int = setting(1, minimum=0)
-    prefetch_size: int = setting(2, minimum=0, maximum=_MOST_AT_ONCE)
+    computation_threads: int = setting(1, minimum=0, maximum=1024)
+    prefetch_size: int = setting(2, minimum=0, maximum=MOST_AT_ONCE)
     file_shuffle: Shuffle = "off"
     sample_shuffle: Shuffle = "off"
     shuffle_size: int = setting(1024, minimum=0, done=False)
-    transfer_size: int | None = setting(None, minimum=1)
+    transfer_size: int | None = setting(None, minimum=1, maximum=LARGEST_BYTES)
     read_type: Literal["on_demand", "memory"] = "on_demand"
     preprocess_time: Distribution = Distribution()
     odirect: bool = False
-    multiprocessing_context: str = setting("fork", done=False)
+    file_access: FileAccess = setting("multi", inert=UNUSED_BY_DLIO)
+    multiprocessing_context: Literal["fork", "spawn", "forkserver"] = setting("fork", done=False)
     pin_memory: bool = setting(True, done=False)
+    dont_use_mmap: bool = setting(False, inert=UNUSED_BY_DLIO)
+    write_threads: int = setting(1, minimum=0, maximum=1024, done=False)
     preprocess_time_stdev: float = setting(0.0, minimum=0)
-    transformed_record_dims: tuple[int, ...] = ()
-    transformed_record_element_type: str = "uint8"
+    transformed_record_dims: tuple[int, ...] = setting((), minimum=1, maximum=LARGEST_BYTES)
+    transformed_record_element_type: ElementType = "uint8"
     reader_classname: str | None = None
     data_loader_classname: str | None = None
-    data_loader_sampler: str | None = None
+    data_loader_sampler: Literal["iterative", "index"] | None = None
     sampler_classname: str | None = None
     order: Literal["workload", "dlio"] = "workload"
 
@@ -223,26 +230,21 @@ class EvaluationSection:
     eval_time: Distribution = Distribution()
     eval_time_stdev: float = setting(0.0, minimum=0)
     eval_after_epoch: int = setting(1, minimum=1)
-    epochs_between_evals: int = setting(1, minimum=1)
-
-
-@dataclass(frozen=True)
-class CheckpointSection:
-    """``checkpoint``: accepted, not run yet."""
-
-    checkpoint_folder: str = setting("./checkpoints/", done=False)
-    checkpoint_after_epoch: int = setting(1, minimum=1, done=False)
-    epochs_between_checkpoints: int = setting(1, minimum=1, done=False)
-    steps_between_checkpoints: int = setting(-1, minimum=-1, done=False)
-    type: str = setting("rank_zero", done=False)
+    epochs_between_evals: int = setting(1, minimum=0)
 
 
 @dataclass(frozen=True)
 class OutputSection:
-    """``output``: which steps the metrics leave out."""
+    """``output``: where ``cm4storage dlio`` puts results, and which steps metrics leave out."""
 
-    exclude_start_steps: int = setting(1, aliases=("output.metric.exclude_start_steps",), minimum=0)
-    exclude_end_steps: int = setting(0, aliases=("output.metric.exclude_end_steps",), minimum=0)
+    folder: str | None = None
+    log_file: str = "dlio.log"
+    exclude_start_steps: int = setting(
+        1, aliases=("exclude_start_steps",), minimum=0, path="metric.exclude_start_steps"
+    )
+    exclude_end_steps: int = setting(
+        0, aliases=("exclude_end_steps",), minimum=0, path="metric.exclude_end_steps"
+    )
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,7 @@ SECTIONS: dict[str, type[Any]] = {
     "checkpoint": CheckpointSection,
     "output": OutputSection,
     "metric": MetricSection,
+    "profiling": ProfilingSection,
 }
 
 SECTION_ALIASES = {"data_reader": "reader"}
@@ -275,42 +278,26 @@ IGNORED_BY_DLIO = frozenset(
         "train.total_eval_steps",
         "evaluation.steps_between_evals",
         "model.model_size",
+        "logging.verbosity",
     }
 )
-"""Keys that stock YAMLs carry and that DLIO itself reads nowhere."""
+"""Keys that stock YAMLs carry and that DLIO itself reads nowhere, or only for its log."""
 
 REFUSED_KEYS = frozenset(
     {
         "checkpoint.checkpoint_mechanism_classname",
     }
 )
-"""Keys of DLIO that decide what is read, and that this version cannot follow: an error, no note."""
+"""Keys of DLIO that decide what is written, and that this version cannot follow: an error."""
 
-KEYS_WITHOUT_EFFECT = frozenset(
+SECRET_KEYS = frozenset(
     {
-        "checkpoint.model_size",
-        "checkpoint.optimization_groups",
-        "checkpoint.num_layers",
-        "checkpoint.layer_parameters",
-        "checkpoint.fsync",
-        "checkpoint.time_between_checkpoints",
-        "checkpoint.num_checkpoints_write",
-        "checkpoint.num_checkpoints_read",
-        "model.optimization_groups",
-        "model.num_layers",
-        "model.layer_parameters",
-        "model.parallelism",
-        "model.transformer",
-        "storage.storage_options",
-        "profiling.profiler",
-        "profiling.iostat_devices",
-        "output.folder",
-        "output.log_file",
-        "dataset.enable_chunking",
-        "dataset.chunk_size",
-        "dataset.record_element_bytes",
-        "reader.file_access",
-        "reader.dont_use_mmap",
+        "storage.storage_options.access_key_id",
+        "storage.storage_options.secret_access_key",
+        "storage.storage_options.session_token",
     }
 )
-"""Keys of DLIO that are known, accepted and without effect in this version."""
+"""Keys whose values are never kept: credentials come from the AWS_* variables."""
+
+OPEN_SECTIONS = ("storage.storage_options.",)
+"""DLIO hands whatever stands here to a client library."""
