@@ -24,7 +24,7 @@ from cm4storage.results.report_files import build_report, write_report_files
 from cm4storage.results.summary import summary, write_dlio_files
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload import stock
-from cm4storage.workload.resolve import Request, Resolved, resolve
+from cm4storage.workload.resolve import Request, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cm4storage.results.figures import RunFigures
     from cm4storage.results.records import RunRecord
     from cm4storage.workload.model import Scale
+    from cm4storage.workload.resolved import Resolved
 
 __all__ = ["Conduct", "Limits", "Plugins", "Report", "load_workload", "run"]
 

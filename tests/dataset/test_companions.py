@@ -33,7 +33,9 @@ class Indexed(Npz):
 class OfUnknownSize(Npz):
     """A format that cannot say its sizes beforehand."""
 
-    has_exact_size = False
+    def __init__(self, dataset):
+        super().__init__(dataset)
+        self.has_exact_size = False
 
     def file_bytes(self, shape):
         return 2 * super().file_bytes(shape)

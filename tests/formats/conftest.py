@@ -60,6 +60,9 @@ class MemorySource:
         self._count(at - start)
         return at - start
 
+    def size_bytes(self):
+        return len(self._held())
+
     def sibling(self, suffix):
         source = MemorySource(self._siblings.get(suffix))
         source.name = self.name + suffix

@@ -15,6 +15,7 @@ from cm4storage.workload.entries import nested
 from cm4storage.workload.explain import Request, explain
 from cm4storage.workload.plan import Plan
 from cm4storage.workload.quirks import quirks
+from cm4storage.workload.resolved import from_document
 
 NAMES = sorted({*schema.keys(), *schema.aliases()} - {"model"})
 SCALARS = (
@@ -89,7 +90,7 @@ def test_the_file_of_a_workload_gives_it_back(tmp_path, config, scale):
     except UserError:
         return
     document = json.loads(json.dumps(resolved.to_document(), allow_nan=False))
-    assert resolve.from_document(document, "x") == resolved
+    assert from_document(document, "x") == resolved
 
 
 @ANY_RATE
@@ -109,7 +110,7 @@ def test_an_override_beats_the_file(tmp_path, name, data):
 @given(st.sampled_from(sorted(schema.keys())))
 def test_every_default_is_of_its_type_and_in_its_range(path):
     key = schema.keys()[path]
-    plain = json.loads(json.dumps(resolve.Resolved.of(explain(Request())).workload.settings()))
+    plain = json.loads(json.dumps(resolve.kept(explain(Request())).workload.settings()))
     assert path in plain
     if key.default is not None:
         assert key.parse(key.default if not key.is_distribution else 0) == key.default
@@ -126,12 +127,12 @@ def test_a_file_of_the_first_version_is_read():
         "source": "own.yaml", "overrides": {}, "notes": [], "settings": settings_then,
         "digest": digest(["h100", "stock", settings_then]),
     }  # fmt: skip
-    resolved = resolve.from_document(document, "x")
+    resolved = from_document(document, "x")
     assert resolved.workload.output.exclude_start_steps == 3
     assert resolved.dialect == ""
     document["settings"] = settings_then | {"reader.batch_size": 4}
     with pytest.raises(UserError, match="changed after it was made"):
-        resolve.from_document(document, "x")
+        from_document(document, "x")
 
 
 def test_all_problems_are_found_and_the_first_is_raised(tmp_path):

@@ -11,6 +11,7 @@ from cm4storage.workload import resolve, stock
 from cm4storage.workload.explain import explain
 from cm4storage.workload.plan import Plan
 from cm4storage.workload.resolve import Request
+from cm4storage.workload.resolved import load
 
 TRAINED = [name for name in stock.names() if explain(Request(model=name)).workload.workflow.train]
 
@@ -96,7 +97,7 @@ def test_combinations_that_cannot_work(params, message):
 def test_file_round_trip_gives_an_equal_workload(tmp_path):
     made = resolve.resolve(Request(params="train.computation_time='{mean: 0.3, stdev: 0.1}'"))
     made.save(tmp_path / "workload.json")
-    read = resolve.load(tmp_path / "workload.json")
+    read = load(tmp_path / "workload.json")
     assert read == made
     assert read.workload.digest() == made.workload.digest()
 
@@ -113,10 +114,10 @@ def test_damaged_changed_and_newer_files_are_refused(tmp_path):
     ):
         path.write_text(json.dumps(document | change))
         with pytest.raises(UserError, match=message):
-            resolve.load(path)
+            load(path)
     path.write_text("{")
     with pytest.raises(UserError, match="no workload file"):
-        resolve.load(path)
+        load(path)
 
 
 def test_metric_au_may_be_a_percentage():

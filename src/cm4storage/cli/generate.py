@@ -8,7 +8,7 @@ from cm4storage.cli import options
 from cm4storage.core.units import format_bytes, format_count
 from cm4storage.dataset.outputs import DATASET_THREADS
 from cm4storage.dataset.preparation import prepare
-from cm4storage.workload import resolve
+from cm4storage.workload.resolved import load
 from cm4storage.workload.rules import require_data_set
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Prepare the data set and say whether it was found or generated, and why."""
-    resolved = resolve.load(args.workload)
+    resolved = load(args.workload)
     workload = resolved.workload
     require_data_set(workload, resolved.source)
     prepared = prepare(

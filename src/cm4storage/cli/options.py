@@ -6,11 +6,13 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.files import write_json_atomically
 from cm4storage.storage.location import StoreLocation
-from cm4storage.workload.explain import Request
+
+if TYPE_CHECKING:
+    from cm4storage.workload.explain import Request
 
 
 def add_workload(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +59,8 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 def request(args: argparse.Namespace, *, model: str, config: Path | None) -> Request:
     """Return the request that the options of `add_overrides` make of a workload."""
+    from cm4storage.workload.explain import Request  # needs YAML, and few verbs do
+
     return Request(
         model=model,
         accelerator=getattr(args, "accelerator", ""),

@@ -14,7 +14,7 @@ from cm4storage.dataset.foreign import open_foreign
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.benchmark import Job, run_and_save
 from cm4storage.loader.limits import Conduct, Limits
-from cm4storage.workload import resolve
+from cm4storage.workload.resolved import load
 
 if TYPE_CHECKING:
     from cm4storage.report.console import Console
@@ -58,7 +58,7 @@ def _positive(text: str) -> int:
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Run the workload and leave its record in a new folder of results."""
     job = Job(
-        resolved=resolve.load(args.workload),
+        resolved=load(args.workload),
         data_root=options.location(args),
         limits=Limits(args.max_epochs, args.max_steps),
         command=redact_url(shlex.join(options.own_command())),

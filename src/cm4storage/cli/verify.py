@@ -11,7 +11,7 @@ from cm4storage.dataset.opening import open_unverified
 from cm4storage.dataset.outputs import DATASET_THREADS
 from cm4storage.dataset.verdict import verify_contents, verify_names
 from cm4storage.dataset.verification import Sample
-from cm4storage.workload import resolve
+from cm4storage.workload.resolved import load
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also read every file and compare its digest; this warms the page cache",
     )  # fmt: skip
     which.add_argument(
-        "--sample", metavar="N|P%", help="the same for a random sample: N files, or P percent"
+        "--sample",
+        metavar="SHARE",
+        help="the same for a random sample: so many files, or a share such as 5%%",
     )
     parser.add_argument(
         "--sample_seed", type=options.whole_number, metavar="S",
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Check names and sizes, and the bytes on request; say what is wrong."""
-    workload = resolve.load(args.workload).workload
+    workload = load(args.workload).workload
     with open_unverified(workload, options.location(args)) as dataset:
         verdict = _verdict(args, console, dataset)
     options.write_result(args, verdict.to_json())

@@ -15,7 +15,6 @@ from cm4storage.workload.resolve import (
     DEFAULT_ACCELERATOR,
     DEFAULT_MODEL,
     Request,
-    Resolved,
     resolve,
 )
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import argparse
 
     from cm4storage.report.console import Console
+    from cm4storage.workload.resolved import Resolved
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from cm4storage.core.errors import UserError
 from cm4storage.dataset import manifest as manifests
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.journal import Journal
-from cm4storage.dataset.placement import in_its_own_folder
+from cm4storage.dataset.placement import in_folder_of_its_own
 from cm4storage.dataset.verification import require_complete
 from cm4storage.storage.opening import open_store
 
@@ -54,7 +54,7 @@ class OpenDataset:
 
 @contextmanager
 def open_dataset(
-    workload: Workload, root: StoreLocation, place: Placement = in_its_own_folder
+    workload: Workload, root: StoreLocation, placement: Placement = in_folder_of_its_own
 ) -> Iterator[OpenDataset]:
     """Open the data set of `workload` below `root`, verified by names and sizes.
 
@@ -65,18 +65,18 @@ def open_dataset(
     StorageFault
         If it is not as its manifest says.
     """
-    with open_unverified(workload, root, place) as dataset:
+    with open_unverified(workload, root, placement) as dataset:
         require_complete(dataset.store, dataset.manifest)
         yield dataset
 
 
 @contextmanager
 def open_unverified(
-    workload: Workload, root: StoreLocation, place: Placement = in_its_own_folder
+    workload: Workload, root: StoreLocation, placement: Placement = in_folder_of_its_own
 ) -> Iterator[OpenDataset]:
     """Open the data set of `workload` as `open_dataset` does, but look at the manifest alone."""
     identity = Identity.of(workload)
-    location = place(root, identity)
+    location = placement(root, identity)
     with open_store(location) as store:
         manifest = manifests.read(store)
         if manifest is None:

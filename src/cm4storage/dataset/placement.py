@@ -1,24 +1,27 @@
-"""Where a data set lies below the location that a user names."""
+"""Where a data set is, seen from the location that a user names."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cm4storage.dataset.identity import Identity
     from cm4storage.storage.location import StoreLocation
 
-    Placement = Callable[[StoreLocation, Identity], StoreLocation]
+
+class Placement(Protocol):
+    """Finds the root of a data set."""
+
+    def __call__(self, named: StoreLocation, identity: Identity) -> StoreLocation:
+        """Return the data set's own root, given the location that the user has named."""
 
 
-def in_its_own_folder(root: StoreLocation, identity: Identity) -> StoreLocation:
-    """Return a folder named after the identity, so that many data sets may lie side by side."""
-    return root.child(identity.folder)
+def in_folder_of_its_own(named: StoreLocation, identity: Identity) -> StoreLocation:
+    """Many data sets below one root, each in a folder that has its identity in its name."""
+    return named.child(identity.folder)
 
 
-def at_the_root(root: StoreLocation, identity: Identity) -> StoreLocation:
-    """Return the location itself, as DLIO does: ``train`` and ``valid`` are directly in it."""
+def at_root(named: StoreLocation, identity: Identity) -> StoreLocation:
+    """One data set, directly in the folder that was named, as DLIO places it."""
     del identity
-    return root
+    return named

@@ -17,7 +17,7 @@ from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.journal import Journal
 from cm4storage.dataset.manifest import DamagedManifest
 from cm4storage.dataset.outputs import DATASET_THREADS
-from cm4storage.dataset.placement import in_its_own_folder
+from cm4storage.dataset.placement import in_folder_of_its_own
 from cm4storage.dataset.verification import problems
 from cm4storage.storage.opening import open_store
 
@@ -58,8 +58,8 @@ def prepare(
     root: StoreLocation,
     progress: Progress,
     say: Callable[[str], None],
-    place: Placement = in_its_own_folder,
     *,
+    placement: Placement = in_folder_of_its_own,
     threads: int = DATASET_THREADS,
 ) -> Prepared:
     """Return the data set of `workload` below `root`, generated first where it is missing.
@@ -76,8 +76,8 @@ def prepare(
         Shows the generation.
     say : callable
         Takes one line about what is going on.
-    place : callable
-        Where below `root` the data set lies.
+    placement : Placement
+        Where below `root` this one is.
     threads : int
         How many files are made at a time.
 
@@ -87,7 +87,7 @@ def prepare(
         If the storage fails or has not enough space.
     """
     identity = Identity.of(workload)
-    location = place(root, identity)
+    location = placement(root, identity)
     with open_store(location) as store:
         found, reason = _find(store, identity)
         if found is not None:

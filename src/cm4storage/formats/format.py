@@ -46,6 +46,9 @@ class Source(Protocol):
     def scatter(self, start: int, buffers: Sequence[memoryview]) -> int:
         """Fill `buffers` one after the other from byte `start` on; return how many bytes came."""
 
+    def size_bytes(self) -> int:
+        """Return the file's size; it may take a request."""
+
     def sibling(self, suffix: str) -> Source:
         """Return the file whose name is this one's with `suffix` at its end."""
 

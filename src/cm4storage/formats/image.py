@@ -19,6 +19,7 @@ from isal.isal_zlib import crc32
 from cm4storage.core.errors import UserError
 from cm4storage.core.units import GIB
 from cm4storage.formats.damage import Damage
+from cm4storage.formats.direct import Misses
 from cm4storage.formats.format import CorruptFile
 from cm4storage.formats.png_chunks import verified_header
 
@@ -68,6 +69,7 @@ class ImageFormat:
     def __init__(self, dataset: DatasetSection) -> None:
         del dataset
         self._scratch = memoryview(b"")
+        self._misses = Misses()
 
     def encode(self, shape: FileShape, content: Content) -> Iterator[memoryview]:
         """Yield the whole file; the encoder needs the whole image in memory."""
@@ -97,24 +99,26 @@ class ImageFormat:
 
         A file that does not end with its image is left to `decode`, which takes no offence.
         """
-        if shape.samples != 1 or len(rows) != 1:
+        if shape.samples != 1 or len(rows) != 1 or self._misses.are_too_many:
             return False
         row = rows[0]
         with source.read(0, None) as view:
+            if view[-2:] != self._last_bytes:
+                return self._misses.note(is_read=False)
             try:
                 pixels = self._verified(view)
-                if pixels.size_bytes != shape.record_bytes or view[-2:] != self._last_bytes:
-                    return False
+                if pixels.size_bytes != shape.record_bytes:
+                    return self._misses.note(is_read=False)
                 if row is not None and len(row) == pixels.size_bytes:
                     self._decode_to(view, pixels, row)
-                    return True
+                    return self._misses.note(is_read=True)
                 sample = self._scratch_of(pixels.size_bytes)
                 self._decode_to(view, pixels, sample)
             except Damage as damage:
                 raise _corrupt(source, damage) from None
         if row is not None:
             row[:] = sample[: len(row)]
-        return True
+        return self._misses.note(is_read=True)
 
     def _pixels(self, shape: FileShape) -> Pixels:
         """Return the image for a sample: RGB where it has three channels, else gray.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from awscrt.checksums import crc32c
 
 from cm4storage.core.units import MIB
+from cm4storage.formats.direct import Misses
 from cm4storage.formats.elements import content_of
 from cm4storage.formats.example import ImageExample, find_image
 from cm4storage.formats.format import Companion, CorruptFile
@@ -41,8 +42,6 @@ _LARGEST_RECORD_BYTES = 2**31
 # Of a range that ends within a record, the part that may be read again instead of being copied.
 _PART_READ_AGAIN = 1 / 64
 _LARGEST_KEPT_BYTES = 4096
-# After so many files that were read for nothing, none is expected to be as the one before.
-_MOST_MISSES = 3
 
 
 class TfRecord:
@@ -55,7 +54,7 @@ class TfRecord:
         del dataset
         self._expected: RecordLayout | None = None
         self._direct: DirectReader | None = None
-        self._misses = 0  # files in a row that were not as expected
+        self._misses = Misses()
 
     def file_bytes(self, shape: FileShape) -> int:
         """Return the exact size of a file that `encode` makes for `shape`."""
@@ -103,12 +102,11 @@ class TfRecord:
             offset = damage.record * reader.layout.record_bytes + HEADER.size
             what, record = str(damage), damage.record
             raise CorruptFile(source.name, what, offset=offset, record=record) from None
-        self._misses = 0 if is_as_known else self._misses + 1
-        return is_as_known
+        return self._misses.note(is_read=is_as_known)
 
     def _direct_reader(self, image_bytes: int) -> DirectReader | None:
         """Return a reader for images of this size, if it is known what is around them."""
-        if self._misses > _MOST_MISSES:
+        if self._misses.are_too_many:
             return None
         layout = self._expected
         if layout is None or layout.image_bytes != image_bytes:

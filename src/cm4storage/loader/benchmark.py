@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cm4storage.results.histogram import Histogram
     from cm4storage.storage.location import StoreLocation
     from cm4storage.workload.model import Workload
-    from cm4storage.workload.resolve import Resolved
+    from cm4storage.workload.resolved import Resolved
 
 
 @dataclass(frozen=True)

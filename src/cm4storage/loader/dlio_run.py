@@ -13,7 +13,7 @@ import yaml
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.files import write_text_atomically
 from cm4storage.dataset.in_place import open_in_place
-from cm4storage.dataset.placement import at_the_root
+from cm4storage.dataset.placement import at_root
 from cm4storage.dataset.preparation import prepare
 from cm4storage.loader.benchmark import Job, run_benchmark
 from cm4storage.loader.limits import Limits
@@ -23,7 +23,7 @@ from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.dialects import RELEASE_2024
 from cm4storage.workload.entries import nested
 from cm4storage.workload.interpolation import Interpolation
-from cm4storage.workload.resolve import Resolved
+from cm4storage.workload.resolve import kept
 from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class DlioRun:
         self._make_folders()
         begin = datetime.now().astimezone()
         if workload.workflow.generate_data:
-            prepared = prepare(workload, location, progress, say, at_the_root)
+            prepared = prepare(workload, location, progress, say, placement=at_root)
             say(f"data set {location.uri}: {prepared.reason}")
         if not workload.workflow.train:
             self._log_generation(begin)
@@ -96,7 +96,7 @@ class DlioRun:
         return self._train(location, progress)
 
     def _train(self, location: StoreLocation, progress: Progress) -> RunFigures:
-        resolved = Resolved.of(self.explained)
+        resolved = kept(self.explained)
         job = Job(resolved, location, Limits(), self.command, open_data=open_in_place)
         run = run_benchmark(job, progress)
         computed = figures.of_run(run.record)

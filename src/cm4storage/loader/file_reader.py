@@ -96,6 +96,13 @@ class StoredFile:
         self._counters.bytes_read += count
         return count
 
+    def size_bytes(self) -> int:
+        """Return the object's size."""
+        begin = time.perf_counter()
+        size_bytes = self._store.stat(self._key).size_bytes
+        self._note(begin, 0)
+        return size_bytes
+
     def sibling(self, suffix: str) -> StoredFile:
         """Return the object with a longer name."""
         return StoredFile(self._store, self._key + suffix, self._counters)

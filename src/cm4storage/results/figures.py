@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cm4storage.core.units import format_count
 from cm4storage.results.metrics import EpochMetrics, Spread, of_epoch, of_evaluation
-from cm4storage.workload.resolve import from_document
+from cm4storage.workload.resolved import from_document
 
 if TYPE_CHECKING:
     from cm4storage.results.records import EpochRecord, RunRecord

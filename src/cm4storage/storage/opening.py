@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from cm4storage.storage import s3_service
 from cm4storage.storage.file import FileStore
-from cm4storage.storage.s3_service import RETRY_LIMIT_S
+from cm4storage.storage.store import RETRY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +56,7 @@ def _open_s3(
     *,
     share_lifeline: bool,
 ) -> Store:
+    from cm4storage.storage import s3_service
     from cm4storage.storage.s3 import S3Store
 
     server = None

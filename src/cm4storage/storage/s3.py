@@ -11,8 +11,7 @@ from cm4storage.storage import interruptible
 from cm4storage.storage.keys import check_key, is_valid
 from cm4storage.storage.ordering import in_key_order
 from cm4storage.storage.s3_faults import Failure, s3_fault
-from cm4storage.storage.s3_service import RETRY_LIMIT_S
-from cm4storage.storage.store import MissingObject, ObjectStat
+from cm4storage.storage.store import RETRY_LIMIT_S, MissingObject, ObjectStat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

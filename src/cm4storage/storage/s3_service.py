@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from cm4storage.core.errors import UserError
 from cm4storage.storage.location import check_endpoint
+from cm4storage.storage.store import RETRY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from obstore.store import S3Store as ObstoreS3
 
-RETRY_LIMIT_S: Final = 20.0
 # How long a service may stay silent within one request. Longer than the retry limit: a slow
 # service is not a dead one.
 _READ_TIMEOUT: Final = "30s"

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
+RETRY_LIMIT_S = 20.0
+"""How long a failed request to an object store is tried again, if nothing else is said."""
+
+
 class MissingObject(StorageFault):
     """The object, or the bucket or folder that should hold it, is not there."""
 

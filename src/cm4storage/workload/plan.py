@@ -80,7 +80,8 @@ class Plan:
 
         Source: ``get_file_list`` and ``generate`` of dlio_benchmark: the number is padded to the
         width of the count; with more than one sub-folder, file i goes to folder i modulo their
-        number, padded to the width of that number.
+        number, padded to the width of that number. With ``parquet.partition_by`` the folder's name
+        is that column's name and value, as Hive has it.
         """
         return self.keys(split)(index)
 
@@ -88,18 +89,24 @@ class Plan:
         """Return the function from a file's number to its name; see `key`."""
         count, folders = self.count(split), self._subfolders(split)
         width, folder_width = len(str(count)), len(str(folders))
-        prefix = self.dataset.file_prefix
+        start, column = self.dataset.file_prefix, self._partition_column
         end = f"_of_{count}.{self.dataset.format}{self._suffix}"
-        if folders > 1:
+        if folders > 1 or column:
+            start, folders = f"/{start}", max(1, folders)
+            before = f"{split.value}/{column}=" if column else f"{split.value}/"
             return lambda index: (
-                f"{split.value}/{index % folders:0{folder_width}d}/{prefix}_{index:0{width}d}{end}"
+                f"{before}{index % folders:0{folder_width}d}{start}_{index:0{width}d}{end}"
             )
-        return lambda index: f"{split.value}/{prefix}_{index:0{width}d}{end}"
+        return lambda index: f"{split.value}/{start}_{index:0{width}d}{end}"
 
     @property
     def _suffix(self) -> str:
         """What DLIO appends for compressed csv (``csv_generator.py``)."""
         return _CSV_SUFFIXES.get(self.dataset.compression, "") if self._is_csv else ""
+
+    @property
+    def _partition_column(self) -> str | None:
+        return self.dataset.parquet_partition_by if self.dataset.format == "parquet" else None
 
     @property
     def _is_csv(self) -> bool:
@@ -142,7 +149,7 @@ class Plan:
         int(sqrt(record_length)) with deviation stdev / 2 / sqrt(record_length), drawn for all
         files at once, two each, from seed 10; 1 at least.
         """
-        side, dims = self._side, self.dataset.record_dims
+        side, dims = self._side, self.dataset.sample_dims
         if dims or self.dataset.record_length_bytes_stdev == 0:
             fixed = dims or (side, side)
             return lambda _number: fixed
@@ -187,8 +194,8 @@ class Plan:
     def _mean_items(self) -> float:
         """Return the mean number of elements of a sample."""
         files = self._files
-        if self.dataset.record_dims:
-            return float(math.prod(self.dataset.record_dims))
+        if self.dataset.sample_dims:
+            return float(math.prod(self.dataset.sample_dims))
         if self.dataset.record_length_bytes_stdev == 0:
             return float(self._side**2)
         drawn = min(files, _EXACT_FILES)

@@ -1,15 +1,7 @@
-"""From a stock name or a YAML file, a scale and overrides to a checked Workload, and its file."""
+"""From a stock name or a YAML file, a scale and overrides to a checked Workload."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from cm4storage.core.canonical import digest
-from cm4storage.core.errors import UserError
-from cm4storage.core.files import write_json_atomically
-from cm4storage.workload import schema
 from cm4storage.workload.explain import (
     DEFAULT_ACCELERATOR,
     DEFAULT_MODEL,
@@ -17,80 +9,10 @@ from cm4storage.workload.explain import (
     Request,
     explain,
 )
-from cm4storage.workload.model import Workload
 from cm4storage.workload.problems import require_none
+from cm4storage.workload.resolved import Resolved
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = [
-    "DEFAULT_ACCELERATOR",
-    "DEFAULT_MODEL",
-    "Request",
-    "Resolved",
-    "from_document",
-    "load",
-    "resolve",
-]
-
-FILE_SCHEMA = "cm4storage.workload"
-FILE_VERSION = 2
-"""Version 1 had a digest of all values, so that a new key changed every digest."""
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A workload and how it came about.
-
-    Attributes
-    ----------
-    source : str
-        The stock workload's name or the file's path.
-    overrides : dict
-        What the scale and the user changed in `source`, as plain values by canonical path.
-    notes : tuple of str
-        What the user should know: keys without effect, a scale that is not comparable.
-    dialect : str
-        The version of DLIO whose names the file uses; see `cm4storage.workload.dialects`.
-    """
-
-    workload: Workload
-    source: str
-    overrides: dict[str, Any]
-    notes: tuple[str, ...]
-    dialect: str = ""
-
-    @classmethod
-    def of(cls, explained: Explained) -> Resolved:
-        """Return what is kept of a workload that was explained."""
-        plain = explained.workload.settings()
-        overrides = {path: plain[path] for path in explained.changed}
-        return cls(
-            explained.workload,
-            explained.source,
-            overrides,
-            explained.notes,
-            explained.dialect.name,
-        )
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the content of a workload file."""
-        return {
-            "schema": FILE_SCHEMA,
-            "version": FILE_VERSION,
-            "digest": self.workload.digest(),
-            "accelerator": self.workload.accelerator,
-            "scale": self.workload.scale,
-            "source": self.source,
-            "dialect": self.dialect,
-            "overrides": self.overrides,
-            "notes": list(self.notes),
-            "settings": self.workload.settings(),
-        }
-
-    def save(self, path: Path) -> None:
-        """Write the workload file that all other commands read."""
-        write_json_atomically(path, self.to_document())
+__all__ = ["DEFAULT_ACCELERATOR", "DEFAULT_MODEL", "Request", "kept", "resolve"]
 
 
 def resolve(request: Request) -> Resolved:
@@ -103,79 +25,17 @@ def resolve(request: Request) -> Resolved:
     """
     explained = explain(request)
     require_none(list(explained.problems))
-    return Resolved.of(explained)
+    return kept(explained)
 
 
-def load(path: Path) -> Resolved:
-    """Read a workload file that `Resolved.save` wrote.
-
-    Raises
-    ------
-    UserError
-        If the file is missing, damaged, of a newer version, or was changed by hand.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _no_workload_file(str(path)) from error
-    return from_document(document, str(path))
-
-
-def _no_workload_file(where: str) -> UserError:
-    return UserError(
-        "this is no workload file",
-        where=where,
-        advice="make one with: cm4storage workload --model=unet3d --out=workload.json",
-    )
-
-
-def from_document(document: object, where: str) -> Resolved:
-    """Return what `Resolved.to_document` described; `where` stands in messages.
-
-    Raises
-    ------
-    UserError
-        If the document is damaged, of a newer version, or was changed by hand.
-    """
-    if not isinstance(document, dict) or document.get("schema") != FILE_SCHEMA:
-        raise _no_workload_file(where)
-    try:
-        version = int(document["version"])
-        if version > FILE_VERSION:
-            raise UserError(
-                f"the workload file has version {version}; this release reads up to {FILE_VERSION}",
-                where=where,
-                advice="use the release that wrote it, or a newer one",
-            )
-        resolved = _restored(document)
-        unchanged = _digest(document, resolved, version) == document["digest"]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"the workload file is damaged: {error!r}", where=where) from error
-    if not unchanged:
-        raise UserError(
-            "the workload file was changed after it was made",
-            where=where,
-            advice="change the YAML or give --params, and resolve it again",
-        )
-    return resolved
-
-
-def _digest(document: dict[str, Any], resolved: Resolved, version: int) -> str:
-    if version > 1:
-        return resolved.workload.digest()
-    return digest([document["accelerator"], document["scale"], document["settings"]])
-
-
-def _restored(document: dict[str, Any]) -> Resolved:
-    paths = {schema.canonical_path(key): value for key, value in document["settings"].items()}
-    settings = {path: schema.keys()[path].parse(value) for path, value in paths.items()}
-    workload = Workload.from_settings(
-        settings, accelerator=document["accelerator"], scale=document["scale"]
-    )
+def kept(explained: Explained) -> Resolved:
+    """Return what is kept of a workload that was explained."""
+    plain = explained.workload.settings()
+    overrides = {path: plain[path] for path in explained.changed}
     return Resolved(
-        workload,
-        document["source"],
-        document["overrides"],
-        tuple(document["notes"]),
-        document.get("dialect", ""),
+        explained.workload,
+        explained.source,
+        overrides,
+        explained.notes,
+        explained.dialect.name,
     )

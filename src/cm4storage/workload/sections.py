@@ -91,8 +91,8 @@ class ParquetColumn:
 
     @property
     def row_bytes(self) -> int:
-        """The nominal size of one row; texts and lists count a byte an element."""
-        return _ITEM_BYTES.get(self.dtype, 1) * self.size
+        """The bytes in each row: of texts and binaries `size` bytes, of a list as many floats."""
+        return self.size * _ITEM_BYTES.get("float32" if self.dtype == "list" else self.dtype, 1)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,22 @@ class DatasetSection:
     @property
     def element_type(self) -> str:
         """The numpy type of a sample's elements; images are of uint8 whatever the YAML says."""
-        return "uint8" if self.format in IMAGE_FORMATS else self.record_element_type
+        is_bytes = self.format in IMAGE_FORMATS or self._has_columns
+        return "uint8" if is_bytes else self.record_element_type
+
+    @property
+    def sample_dims(self) -> tuple[int, ...]:
+        """The fixed dimensions of a sample; empty where ``record_length_bytes`` decides.
+
+        A sample of Parquet columns is the bytes of those that are read.
+        """
+        if self._has_columns:
+            return (sum(column.row_bytes for column in self.parquet_columns if column.read),)
+        return self.record_dims
+
+    @property
+    def _has_columns(self) -> bool:
+        return self.format == "parquet" and bool(self.parquet_columns)
 
     @property
     def item_bytes(self) -> int:
@@ -157,9 +172,9 @@ class DatasetSection:
 
     @property
     def sample_bytes(self) -> float:
-        """The nominal size of one sample: ``record_dims`` go before ``record_length_bytes``."""
-        if self.record_dims:
-            return math.prod(self.record_dims) * self.item_bytes
+        """The nominal size of one sample: `sample_dims` go before ``record_length_bytes``."""
+        if self.sample_dims:
+            return math.prod(self.sample_dims) * self.item_bytes
         return self.record_length_bytes
 
 
