@@ -322,7 +322,13 @@ def _read_fully(descriptor: int, view: memoryview, start: int, path: str) -> int
 
 
 def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, path: str) -> int:
-    """Fill `buffers` from `start` on; stop at the file's end."""
+    """Fill `buffers` from `start` on; stop at the file's end.
+
+    The kernel may give less than was asked for (2 GiB are its most), and so only zero bytes are the
+    end. But who wants one byte more than there should be, to see the end, gets all but that one:
+    that is not asked about again.
+    """
+    wanted = sum(buffer.nbytes for buffer in buffers)
     total = 0
     while buffers:
         try:
@@ -331,8 +337,9 @@ def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, 
             check_regular(os.fstat(descriptor), path)
             raise file_fault(error, f"read at byte {start + total}", path) from error
         total += count
-        # The kernel may give less than was asked for (2 GiB are its most); zero bytes are the end.
-        buffers = _unfilled(buffers, count) if count else ()
+        if total >= wanted - 1 or not count:
+            break
+        buffers = _unfilled(buffers, count)
     return total
 
 
