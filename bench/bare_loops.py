@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class Buffers:
-    """As many buffers as a loader has for its batches, each of the size of the largest file."""
+    """As many buffers as a loader has for its batches, each with room for a file or a sample."""
 
-    def __init__(self, paths: list[Path], count: int) -> None:
-        size_bytes = max(path.stat().st_size for path in paths)
+    def __init__(self, paths: list[Path], count: int, sample_bytes: int = 0) -> None:
+        size_bytes = max(sample_bytes, *(path.stat().st_size for path in paths))
         self.paths = [str(path) for path in paths]
         self._pool = [memoryview(bytearray(os.urandom(1)) * size_bytes) for _ in range(count)]
 
@@ -49,11 +49,14 @@ class Buffers:
 
 def timed(work: Callable[[int], object], count: int, threads: int) -> float:
     """Return the seconds that `threads` threads take to call `work` for all numbers."""
-    numbers = itertools.count()
+    numbers, errors = itertools.count(), []
 
     def loop() -> None:
-        while (number := next(numbers)) < count:
-            work(number)
+        try:
+            while (number := next(numbers)) < count:
+                work(number)
+        except Exception as error:  # noqa: BLE001 - raised below
+            errors.append(error)
 
     workers = [threading.Thread(target=loop) for _ in range(threads)]
     begin = time.perf_counter()
@@ -61,7 +64,10 @@ def timed(work: Callable[[int], object], count: int, threads: int) -> float:
         worker.start()
     for worker in workers:
         worker.join()
-    return time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
+    if errors:
+        raise errors[0]
+    return seconds
 
 
 def preadv(buffers: Buffers, threads: int) -> float:
@@ -123,13 +129,14 @@ def fio_psync(buffers: Buffers, threads: int) -> float:
     size_bytes = Path(buffers.paths[0]).stat().st_size // 4096 * 4096
     jobs = []
     for thread in range(threads):
-        paths = buffers.paths[thread::threads]
-        jobs += [f"--name=job{thread}", f"--filename={':'.join(paths)}"]
-        jobs += ["--file_service_type=sequential", f"--size={size_bytes * len(paths)}"]
+        # fio takes 4 KiB of names: they are relative to the folder.
+        names = [Path(path).name for path in buffers.paths[thread::threads]]
+        jobs += [f"--name=job{thread}", f"--filename={':'.join(names)}"]
+        jobs += ["--file_service_type=sequential", f"--size={size_bytes * len(names)}"]
     done = subprocess.run(
         [program, "--ioengine=psync", "--direct=1", "--rw=read", f"--bs={size_bytes}",
          "--thread", "--group_reporting", "--output-format=json", *jobs],
-        check=True, capture_output=True, text=True,
+        check=True, capture_output=True, text=True, cwd=Path(buffers.paths[0]).parent,
     )  # fmt: skip
     return float(json.loads(done.stdout)["jobs"][0]["read"]["runtime"]) / 1000
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import os
-import subprocess
-import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
-import yaml
 from matrix import CASES, digests, document
+from running import Ours, record_of, saved
 
-from cm4storage.formats.format import DirectFormat, FileShape, format_of
+from cm4storage.core.progress import NoProgress
+from cm4storage.dataset.foreign import open_foreign
+from cm4storage.formats.format import format_of
+from cm4storage.loader.limits import Limits
+from cm4storage.loader.plugins import Plugins
+from cm4storage.loader.running import Trainer
+from cm4storage.ranks.communicator import SingleProcess
+from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.plan import Plan, Split
-from cm4storage.workload.resolve import Request, resolve
 
 EPOCHS = 2
 
@@ -40,26 +45,6 @@ class FileSource:
         return FileSource(Path(f"{self._path}{suffix}"))
 
 
-@pytest.fixture
-def ours(tmp_path):
-    """Return a function that runs ``cm4storage ARGS``, which must succeed."""
-
-    def run(*arguments):
-        command = [sys.executable, "-m", "cm4storage", *map(str, arguments)]
-        done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-def saved(what, tmp_path):
-    """Write a workload as YAML; return the path, and the workload that we make of it."""
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(what))
-    return path, resolve(Request(config=path)).workload
-
-
 def assert_peer_trained(done, workload):
     assert done.returncode == 0, done.output
     assert "Traceback" not in done.output
@@ -71,35 +56,28 @@ def assert_peer_trained(done, workload):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_dlio_trains_on_our_data_set(name, peer, ours, tmp_path):
-    what = document(name)
+def test_dlio_trains_on_our_data_set(name, peer, tmp_path):
+    what, ours = document(name), Ours(tmp_path)
     path, workload = saved(what, tmp_path)
-    ours("workload", f"--config={path}", "--out=workload.json")
-    options = "--workload=workload.json", "--data_dir=data"
-    ours("generate", *options, "--result_file=generated.json")
-    uri = json.loads((tmp_path / "generated.json").read_text())["uri"]
-    data = Path(uri.removeprefix("file://"))
+    ours.resolve(path)
+    data = ours.generate()
     what["dataset"]["data_folder"] = str(data)
-    assert_peer_trained(peer.run(what, "tiny"), workload)
+    what["dataset"]["num_samples_per_file"] -= CASES[name].unseen
+    assert_peer_trained(peer.run(what, "tiny"), saved(what, tmp_path, "seen")[1])
     assert_every_sample(workload, data, peer)
-    ours("verify", *options, "--contents")
+    ours.call("verify", "--workload=workload.json", "--data_dir=data", "--contents")
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_we_train_on_the_data_set_of_dlio(name, peer, ours, tmp_path):
-    what = document(name)
+def test_we_train_on_the_data_set_of_dlio(name, peer, tmp_path):
+    what, ours, data = document(name), Ours(tmp_path), tmp_path / "foreign"
     path, workload = saved(what, tmp_path)
-    data = tmp_path / "foreign"
     what["dataset"]["data_folder"] = str(data)
     what["workflow"]["generate_data"] = True
     assert_peer_trained(peer.run(what, "tiny"), workload)
     before = sorted(data.rglob("*"))
-    ours("workload", f"--config={path}", "--out=workload.json")
-    ours(
-        "run", "--workload=workload.json", f"--data_dir={data}", "--foreign", "--result_file=r.json"
-    )
-    run = Path(json.loads((tmp_path / "r.json").read_text())["run_dir"])
-    record = json.loads((run / "run.json").read_text())
+    ours.resolve(path)
+    record = record_of(ours.run(f"--data_dir={data}", "--foreign"))
     assert record["data_set"]["manifest"]["files"] == workload.dataset.num_files_train
     steps = workload.steps_per_epoch()
     assert [len(epoch["wait_s"]) for epoch in record["epochs"]] == [steps] * EPOCHS
@@ -108,17 +86,34 @@ def test_we_train_on_the_data_set_of_dlio(name, peer, ours, tmp_path):
 
 
 def assert_every_sample(workload, data, peer):
-    """Check that we read the same bytes from every file as software that is neither's."""
+    """Check that we read, and hand over, the same bytes as software that is neither's reads."""
     dataset, plan = workload.dataset, Plan.of(workload)
-    file_format, shapes = format_of(dataset), plan.shapes()
     paths = [data / plan.key(Split.TRAIN, index) for index in range(dataset.num_files_train)]
-    for index, expected in enumerate(CASES[dataset.format].read(paths, peer)):
-        source = FileSource(paths[index])
-        shape = FileShape(shapes(index), dataset.num_samples_per_file, dataset.element_type)
-        samples = [bytes(sample) for sample in file_format.decode(source)]
-        assert digests(samples) == expected
-        assert [len(sample) for sample in samples] == [shape.record_bytes] * shape.samples
-        if isinstance(file_format, DirectFormat):
-            rows = [memoryview(bytearray(shape.record_bytes)) for _ in samples]
-            if file_format.decode_into(source, shape, rows):
-                assert digests(rows) == expected
+    expected = CASES[dataset.format].read(paths, peer)
+    shapes, file_format = plan.shapes(), format_of(dataset)
+    sizes = [math.prod(shapes(index)) for index in range(len(paths))]
+    for path, size_bytes, of_file in zip(paths, sizes, expected, strict=True):
+        samples = [bytes(sample) for sample in file_format.decode(FileSource(path))]
+        assert digests(samples) == of_file
+        assert [len(sample) for sample in samples] == [size_bytes] * dataset.num_samples_per_file
+    ids, rows = handed_over(workload, data)
+    assert sorted(ids) == list(range(workload.total_samples))
+    for number, row in zip(ids, rows, strict=True):
+        index, place = divmod(number, dataset.num_samples_per_file)
+        assert digests([row[: sizes[index]]]) == [expected[index][place]]
+        assert not any(row[sizes[index] :])
+
+
+def handed_over(workload, data):
+    """Return the samples of an epoch, and the rows that its steps were handed for them."""
+    rows = []
+
+    def step(batch, _duration_s):
+        rows.extend(bytes(row) for row in batch)
+
+    plugins = Plugins(compute_step=lambda _workload: step)
+    with open_foreign(workload, StoreLocation.parse(str(data))) as dataset:
+        ranks, progress = SingleProcess(), NoProgress()
+        trainer = Trainer(workload, dataset.store, ranks, progress, plugins=plugins)
+        outcome = trainer.run(Limits(max_epochs=1))
+    return list(islice(outcome.order(1).ids(len(rows)), len(rows))), rows

@@ -36,6 +36,7 @@ TYPED_SHAPES = (
 """Shapes of other ranks and element types."""
 
 DAMAGE_SHAPE = FileShape((20, 30), 3)
+LARGE_SHAPE = FileShape((2200, 2200), 2)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Case:
         What it is tried with.
     damage_shape : FileShape
         That of the file which is damaged.
+    large_shape : FileShape
+        That of a file which is larger than any part of it.
     has_checksums : bool
         Whether a flipped bit in a sample must be found; else it may give another sample.
     has_ends : bool
@@ -75,6 +78,7 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     shapes: tuple[FileShape, ...] = SHAPES + TYPED_SHAPES
     damage_shape: FileShape = DAMAGE_SHAPE
+    large_shape: FileShape = LARGE_SHAPE
     has_checksums: bool = True
     has_ends: bool = False
     reads_companions: bool = True
@@ -146,7 +150,10 @@ FORMATS = [
     Case("npy", has_checksums=False, is_direct=has_one_sample),
     Case("tfrecord", has_ends=True, reads_companions=False, largest_part_bytes=None),
     Case("csv", has_checksums=False, has_ends=True),
-    *(Case("csv", {"compression": name}, FEW) for name in ("gzip", "bz2", "zip", "xz")),
+    *(
+        Case("csv", {"compression": name}, FEW, large_shape=FileShape((800, 800), 2))
+        for name in ("gzip", "bz2", "zip", "xz")
+    ),
     Case("parquet", largest_part_bytes=None),
     Case("parquet", {"parquet_row_group_size": 2}, FEW, largest_part_bytes=None),
     Case("jpeg", shapes=IMAGES, damage_shape=IMAGE, largest_part_bytes=None),

@@ -29,7 +29,6 @@ CASES_AND_SHAPES = [
     for shape in case.shapes
 ]
 DIRECT = [case for case in FORMATS if isinstance(case.make(DAMAGE_SHAPE), DirectFormat)]
-LARGE = FileShape((2200, 2200), 2)
 
 
 def decoded(file_format, source):
@@ -80,7 +79,7 @@ def test_elements_are_numbers(case, shape, encode, companions, memory_source):
 def test_a_large_file_is_written_in_small_parts(case, known_content):
     if case.largest_part_bytes is None:
         pytest.skip("this format needs a whole record or file at once")
-    parts = case.make(LARGE).encode(LARGE, known_content())
+    parts = case.make(case.large_shape).encode(case.large_shape, known_content())
     assert max(len(part) for part in parts) <= case.largest_part_bytes
 
 

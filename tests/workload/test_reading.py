@@ -32,6 +32,11 @@ def test_both_dialects_give_the_same_settings():
     assert read_text(OLD_DIALECT, "old").values == read_text(NEW_DIALECT, "new").values
 
 
+def test_the_samples_of_a_file_may_be_as_many_as_those_of_dlrm():
+    text = "dataset: {num_samples_per_file: 4195198976}"
+    assert read_text(text, "dlrm").values == {"dataset.num_samples_per_file": 4195198976}
+
+
 def test_hydra_nesting_under_workload_is_taken_off():
     assert read_text("workload: {train: {epochs: 3}}", "x").values == {"train.epochs": 3}
 

