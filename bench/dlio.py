@@ -115,7 +115,7 @@ CASES = (
     Case("png 1,024 x 150 KB", _files("png", 1024, 150528), {"batch_size": 16},
          bare_loops.pillow_in_memory, 1.7, bare_threads=(2,), has_debug_case=True),
     Case("csv 16 x 64 KB", _files("csv", 16, 65536), {"batch_size": 4},
-         bare_loops.numpy_text, None, 0.7),
+         bare_loops.numpy_text, None, 0.7, has_peer=False),
     Case("indexed_binary 128 x 16 x 128 KiB",
          _files("indexed_binary", 128, 128 * 1024, samples=16), {"batch_size": 16},
          bare_loops.preadv),
