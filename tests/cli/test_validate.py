@@ -139,3 +139,19 @@ def test_a_terminal_gets_a_drawn_table(tmp_path, write):
     os.close(leader)
     assert "\x1b[1m" in shown
     assert "reader.batch_size" in shown
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("framework=pytorch", "rising order"),
+        ("framework=pytorch reader.sample_shuffle=seed", "only DLIO 2.0.0 of 2024"),
+        ("framework=tensorflow", "one of each thread in turn"),
+        ("framework=tensorflow dataset.format=tfrecord", "interleave and shuffle"),
+    ],
+)
+def test_it_says_what_the_order_of_dlio_is(cm4storage, more, expected):
+    params = f"dataset.format=npz dataset.num_files_train=8 reader.order=dlio {more}"
+    done = cm4storage("validate", "unet3d_h100", f"--params={params}")
+    assert "reader.order" in done.stdout
+    assert expected in " ".join(done.stdout.split())

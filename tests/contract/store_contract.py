@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -148,6 +149,20 @@ class StoreContract:
         assert store.write("object", chunks()) == 40 * MIB
         with store.read("object") as view:
             assert all(view[n * MIB : (n + 1) * MIB] == bytes([n]) * MIB for n in range(40))
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_writes_small_and_large_chunks_in_their_order(self, store: Store, seed: int) -> None:
+        sizes = random.Random(seed).choices([0, 1, 30, 4095, 4096, 4097, 70_000], k=seed * 9)
+
+        def chunks() -> Iterator[memoryview]:
+            memory = bytearray(70_000)
+            for number, size in enumerate(sizes):
+                memory[:size] = bytes([number]) * size
+                yield memoryview(memory)[:size]
+
+        assert store.write("mixed", chunks()) == sum(sizes)
+        wanted = b"".join(bytes([number]) * size for number, size in enumerate(sizes))
+        assert get(store, "mixed") == wanted
 
     def test_writes_chunks_of_other_types(self, store: Store) -> None:
         numbers = memoryview(content(8_000)).cast("d")

@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cm4storage.core.errors import StorageFault
+from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.progress import NoProgress
 from cm4storage.dataset.contents import SPAN_BYTES, FileContent
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.opening import open_dataset
+from cm4storage.dataset.placement import at_root
 from cm4storage.dataset.preparation import prepare
 from cm4storage.dataset.verdict import verify_contents
 from cm4storage.workload.plan import Plan, PlannedFile, Split
@@ -91,6 +92,29 @@ def test_bytes_do_not_depend_on_threads(small_workload, root, name):
     assert len(one) == 10
     assert all(other == one for other in others)
     assert len({each.manifest.content_digest for each in made}) == 1
+
+
+def test_bytes_do_not_depend_on_the_backend(small_workload, place):
+    """A new value here means that the same data set has other bytes than before."""
+    made = prepare_quietly(small_workload(), place, threads=3)
+    assert made.manifest.content_digest == "bff588becb3f6d4d3fb6c2dd22006009"
+
+
+@pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 70_000])
+def test_a_data_set_may_lie_directly_in_the_folder_named(small_workload, root, size):
+    params = f"dataset.record_length_bytes={size} dataset.record_length_bytes_stdev=0"
+    workload = small_workload(params)
+    made = prepare_quietly(workload, root, placement=at_root)
+    assert made.location == root
+    assert sum(1 for _ in (root.path / "train").glob("*.npz")) == 10
+    assert not prepare_quietly(workload, root, placement=at_root).generated
+    with open_dataset(workload, root, at_root) as dataset:
+        assert not verify_contents(dataset.store, dataset.manifest, NoProgress(), 2).problems
+    other = small_workload(params + " dataset.num_files_train=12")
+    reason = "dataset.num_files_train changed 10 -> 12"
+    with pytest.raises(UserError, match=reason), open_dataset(other, root, at_root):
+        pass
+    assert prepare_quietly(other, root, placement=at_root).reason == reason
 
 
 def test_the_contents_never_change_by_accident():

@@ -79,6 +79,29 @@ def test_a_sampler_decides_which_samples_are_read(small_workload, root, mine):
     assert outcome.first_sample_ids == expected[:10]
 
 
+@pytest.mark.parametrize("file_format", ["tfrecord", "hdf5", "npz", "indexed_binary"])
+def test_a_sampler_may_ask_for_one_sample_in_the_middle_of_a_file(
+    small_workload, root, file_format
+):
+    class SecondOfEach:
+        def __init__(self, _workload):
+            pass
+
+        def ids(self, _epoch):
+            return range(1, 12, 3)
+
+    params = f"{PLAIN_ORDER} dataset.num_samples_per_file=3 dataset.num_files_train=4"
+    workload = small_workload(f"{params} dataset.format={file_format} reader.batch_size=4")
+    folder_of(workload, root)
+    run(workload, root, plugins=Plugins(compute_step=Keeper))
+    plain = np.concatenate(Keeper.kept)
+    short = small_workload(
+        f"{params} dataset.format={file_format} reader.batch_size=4 train.total_training_steps=1"
+    )
+    run(short, root, plugins=Plugins(compute_step=Keeper, sampler=SecondOfEach))
+    assert np.array_equal(Keeper.kept[0], plain[1::3])
+
+
 @pytest.mark.parametrize(("ids", "message"), [([0, 99], "gave sample 99"), ([0], "gave 1 samples")])
 def test_a_sampler_that_is_wrong_is_told_so(small_workload, root, ids, message):
     class Wrong:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from cm4storage.cli import options
 from cm4storage.core.errors import redact_url
 from cm4storage.core.units import format_bytes, format_count, format_seconds
-from cm4storage.dataset.foreign import open_foreign, open_foreign_in_part
 from cm4storage.dataset.opening import open_dataset, open_unverified
 from cm4storage.loader.benchmark import Job, run_and_save
 from cm4storage.loader.limits import Conduct, Limits
@@ -50,17 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_result_file(parser)
 
 
+def _opener(args: argparse.Namespace) -> Opener:
+    """Return what opens the data set; files that may be skipped are not looked for before."""
+    skips = args.on_error == "skip"
+    if not args.foreign:
+        return open_unverified if skips else open_dataset
+    from cm4storage.dataset.foreign import open_foreign, open_foreign_in_part
+
+    return open_foreign_in_part if skips else open_foreign
+
+
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return int(text)
-
-
-def _opener(args: argparse.Namespace) -> Opener:
-    """Return what opens the data set; files that may be skipped are not looked for before."""
-    if args.on_error == "skip":
-        return open_foreign_in_part if args.foreign else open_unverified
-    return open_foreign if args.foreign else open_dataset
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:

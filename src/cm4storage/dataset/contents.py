@@ -21,14 +21,11 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB, GCM
 
 from cm4storage.core.units import KIB
+from cm4storage.dataset.identity import CONTENT_SEED, CONTENT_VERSION
 from cm4storage.workload.plan import Split
 
 if TYPE_CHECKING:
     from cm4storage.workload.plan import PlannedFile
-
-CONTENT_VERSION = 1
-CONTENT_SEED = 10
-"""The seed of DLIO's own generator; MLPerf Storage's rules keep it fixed."""
 
 BLOCK_BYTES: Final = 16
 SPAN_BYTES: Final = BLOCK_BYTES << 32

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
 from cm4storage.storage.opening import open_store
+from cm4storage.storage.page_cache import LocalFiles
+from cm4storage.storage.store import MissingObject
 from cm4storage.workload.plan import Plan, Split
 
 if TYPE_CHECKING:
@@ -105,8 +107,26 @@ def _listed(workload: Workload, store: Store) -> tuple[ForeignFiles, list[str]]:
 
 
 def _sizes(workload: Workload, store: Store) -> Iterator[tuple[str, int | None]]:
-    """Yield the planned files with their sizes, None for what is not there; both are streamed."""
+    """Yield the planned files with their sizes, None for what is not there; nothing is held."""
     splits = [Split.TRAIN, *([Split.EVAL] if workload.workflow.evaluation else [])]
+    if isinstance(store, LocalFiles):  # to list a folder in order takes memory for all its names
+        for planned in Plan.of(workload).files():
+            if planned.split in splits:
+                yield planned.key, _size(store, planned.key)
+        return
+    yield from _listed_sizes(workload, store, splits)
+
+
+def _size(store: Store, key: str) -> int | None:
+    try:
+        return store.stat(key).size_bytes
+    except MissingObject:
+        return None
+
+
+def _listed_sizes(
+    workload: Workload, store: Store, splits: list[Split]
+) -> Iterator[tuple[str, int | None]]:
     listed: Iterator[ObjectStat] = (each for s in splits for each in store.list(f"{s.value}/"))
     found = next(listed, None)
     for planned in Plan.of(workload).files():

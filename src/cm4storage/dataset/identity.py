@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import digest
-from cm4storage.dataset.contents import CONTENT_SEED, CONTENT_VERSION
 from cm4storage.workload.model import plain
 from cm4storage.workload.sections import DatasetSection
 
 if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
+
+CONTENT_VERSION = 1
+"""That of `cm4storage.dataset.contents`."""
+CONTENT_SEED = 10
+"""The seed of DLIO's own generator; MLPerf Storage's rules keep it fixed."""
 
 ENCODER_VERSIONS = {
     "npz": 1,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import enum
-import random
 import re
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -16,10 +14,12 @@ from cm4storage.core.units import MIB
 from cm4storage.core.waiting import result_of
 from cm4storage.dataset import manifest as manifests
 from cm4storage.dataset.outputs import listed
+from cm4storage.storage.page_cache import LocalFiles
 from cm4storage.storage.store import MissingObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
 
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.manifest import FileEntry, Manifest
@@ -92,6 +92,8 @@ class Sample:
 
         Source: Knuth, The Art of Computer Programming, volume 2, 3.4.2, algorithm S.
         """
+        import random
+
         generator = random.Random(self.seed)
         wanted = self.count
         for left, entry in zip(range(files, 0, -1), entries, strict=False):
@@ -116,13 +118,9 @@ def differences(store: Store, manifest: Manifest) -> Iterator[Problem]:
         if stat is None or stat.key != entry.key:
             yield Problem(entry.key, "missing", Kind.MISSING)
             continue
-        if stat.size_bytes != entry.size_bytes:
-            what = f"{stat.size_bytes} bytes instead of {entry.size_bytes}"
-            yield Problem(entry.key, what, Kind.SIZE)
+        yield from _of_other_size(entry, stat.size_bytes)
         stat = next(found, None)
-    if count != manifest.files:
-        what = f"{count} lines instead of {manifest.files}"
-        yield Problem(manifests.FILES_KEY, what, Kind.MANIFEST)
+    yield from _of_other_length(manifest, count)
     if stat is not None:
         yield _foreign(stat.key)
     yield from (_foreign(other.key) for other in found)
@@ -133,8 +131,38 @@ def _foreign(key: str) -> Problem:
 
 
 def problems(store: Store, manifest: Manifest) -> Iterator[Problem]:
-    """Yield what keeps the data set from being used: `differences` without foreign files."""
-    return (each for each in differences(store, manifest) if each.kind is not Kind.FOREIGN)
+    """Yield what keeps the data set from being used: `differences` without foreign files.
+
+    Local files are looked at one by one: to list a folder in order takes memory for all its names.
+    """
+    if not isinstance(store, LocalFiles):
+        return (each for each in differences(store, manifest) if each.kind is not Kind.FOREIGN)
+    return _problems_by_stat(store, manifest)
+
+
+def _problems_by_stat(store: Store, manifest: Manifest) -> Iterator[Problem]:
+    count = 0
+    for entry in manifests.read_files(store, manifest):
+        count += 1
+        try:
+            size_bytes = store.stat(entry.key).size_bytes
+        except MissingObject:
+            yield Problem(entry.key, "missing", Kind.MISSING)
+            continue
+        yield from _of_other_size(entry, size_bytes)
+    yield from _of_other_length(manifest, count)
+
+
+def _of_other_size(entry: FileEntry, size_bytes: int) -> Iterator[Problem]:
+    if size_bytes != entry.size_bytes:
+        what = f"{size_bytes} bytes instead of {entry.size_bytes}"
+        yield Problem(entry.key, what, Kind.SIZE)
+
+
+def _of_other_length(manifest: Manifest, count: int) -> Iterator[Problem]:
+    if count != manifest.files:
+        what = f"{count} lines instead of {manifest.files}"
+        yield Problem(manifests.FILES_KEY, what, Kind.MANIFEST)
 
 
 def require_complete(store: Store, manifest: Manifest) -> None:
@@ -188,6 +216,8 @@ class ContentCheck:
         StorageFault
             If the storage itself fails, not one file.
         """
+        from concurrent.futures import ThreadPoolExecutor  # names and sizes need no threads
+
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="verify")
         under_way: deque[tuple[FileEntry, Future[Problem | None]]] = deque()
 

@@ -8,14 +8,14 @@ differs on each run. With ``seed_change_epoch`` every epoch has an order of its 
 
 from __future__ import annotations
 
-import hashlib
 import math
-import secrets
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from cm4storage.core.canonical import sha256
 from cm4storage.workload.permutation import Permutation
 from cm4storage.workload.plan import Plan, Split
 
@@ -32,13 +32,17 @@ _FILES_AT_ONCE = 1024
 _DIGESTED_AT_ONCE = 65536
 
 
+NO_FILE = -1
+"""The number of no file: the places of such a read are filled without reading."""
+
+
 class FileRead(NamedTuple):
     """One file to be read.
 
     Attributes
     ----------
     file_index : int
-        The file's number.
+        The file's number, or `NO_FILE`.
     places : iterable of int
         For each sample of the file, in order, its place in the epoch. It ends early where no later
         sample is wanted; a place that is not wanted may be in it.
@@ -75,7 +79,7 @@ class RunOrder:
     """The orders of all epochs of one run."""
 
     workload: Workload
-    entropy: int = field(default_factory=lambda: secrets.randbits(64))
+    entropy: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "little"))
     split: Split = Split.TRAIN
 
     def epoch(self, number: int) -> ShuffledOrder:
@@ -152,7 +156,7 @@ class ShuffledOrder:
 
     def digest(self) -> str:
         """Return a digest of the order of all files and the key of the samples' order."""
-        hasher = hashlib.sha256(repr((self._sample_key, self.block)).encode())
+        hasher = sha256(repr((self._sample_key, self.block)).encode())
         for start in range(0, self.files, _DIGESTED_AT_ONCE):
             numbers = self._file_numbers(start, min(start + _DIGESTED_AT_ONCE, self.files))
             hasher.update(numbers.astype("<u8").tobytes())

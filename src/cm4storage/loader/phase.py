@@ -12,23 +12,23 @@ import numpy as np
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.waiting import pause
 from cm4storage.formats.format import format_of
-from cm4storage.loader import dlio_order
 from cm4storage.loader.caching import CachedFiles
 from cm4storage.loader.counting_store import CountingStore
 from cm4storage.loader.custom_batches import CustomBatches
 from cm4storage.loader.data_files import DataFiles
+from cm4storage.loader.dlio_order import dlio_order
 from cm4storage.loader.file_reader import ReadCounters
 from cm4storage.loader.layers import Layers
 from cm4storage.loader.order import RunOrder, ShuffledOrder
 from cm4storage.loader.pipeline import EpochReaders, Reading
 from cm4storage.loader.preprocessing import Preprocessing
-from cm4storage.loader.sampled_order import SampledOrder
+from cm4storage.loader.sampled_order import PaddedOrder, SampledOrder
 from cm4storage.loader.slots import make_slots
 from cm4storage.results.records import EpochRecord
 from cm4storage.workload.plan import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     import numpy.typing as npt
 
@@ -87,6 +87,7 @@ class Phase:
         self._conduct = conduct
         self._shuffled = RunOrder(workload, split=split)
         self._sampler = plugins.sampler(workload) if plugins.sampler else None
+        self._dlio = dlio_order(workload, split) if workload.reader.order == "dlio" else None
         self._files = DataFiles(workload, split)
         self._cache = CachedFiles.of(store, self._files)
         self._layers = Layers.of(workload, store)
@@ -97,18 +98,15 @@ class Phase:
 
     def order(self, number: int) -> EpochOrder:
         """Return the order of epoch `number`, counted from 1."""
+        sizes = self._files.count, self._files.samples_per_file, self._batch_size
         if self._sampler is not None:
-            return self._sampled(self._sampler.ids(number), "the sampler")
-        if self._workload.reader.order == "dlio":
-            ids = dlio_order.sample_ids(self._workload, self._split, number)
+            return SampledOrder(self._sampler.ids(number), *sizes, "the sampler")
+        if self._dlio is not None:
+            ids = self._dlio.ids(number)
             if isinstance(ids, range):  # all in a row: each file is read once
                 return ShuffledOrder(self._workload, None, None, self._split)
-            return self._sampled(ids, "reader.order=dlio")
+            return PaddedOrder(ids, *sizes, "reader.order=dlio")
         return self._shuffled.epoch(number)
-
-    def _sampled(self, ids: Iterable[int], name: str) -> SampledOrder:
-        per_file = self._files.samples_per_file
-        return SampledOrder(ids, self._files.count, per_file, self._batch_size, name)
 
     def _batches_of(self, store: Store, plugins: Plugins) -> Callable[[int, int], Batches]:
         """Return what makes the batches of an epoch from its number and steps."""

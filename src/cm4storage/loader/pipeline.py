@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.formats.format import format_of
 from cm4storage.loader.file_reader import FileReader, ReadCounters
+from cm4storage.loader.order import NO_FILE
 from cm4storage.loader.slots import StoppedError
 
 if TYPE_CHECKING:
@@ -184,6 +185,9 @@ class Worker:
         """
         for read in task:
             done: list[int] = []
+            if read.file_index == NO_FILE:
+                self._pad_places(read)
+                continue
             try:
                 self._read(read, done)
             except StorageFault as fault:
@@ -277,6 +281,16 @@ class Worker:
         filled = set(done)
         for place in read.places:
             if place < self._wanted and place not in filled:
-                self._await(place // self._slots.batch_size)
-                self._slots.clear(place)
+                self._clear(place)
                 self._finish(place, done)
+
+    def _pad_places(self, read: FileRead) -> None:
+        """Fill places for which nothing is read."""
+        for place in read.places:
+            self._clear(place)
+            self._count_in(place // self._slots.batch_size, 1)
+
+    def _clear(self, place: int) -> None:
+        """Put zeros at a place."""
+        self._await(place // self._slots.batch_size)
+        self._slots.clear(place)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from cm4storage.core.canonical import sha256
 from cm4storage.core.errors import UserError
-from cm4storage.loader.order import FileRead
+from cm4storage.loader.order import NO_FILE, FileRead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _DIGESTED_AT_ONCE = 65536
+_NUMBER_BYTES = 8
+
+PADDING = -1
+"""Stands in an order for a place that is filled without reading a sample."""
 
 
 class SampledOrder:
@@ -28,6 +32,8 @@ class SampledOrder:
     name : str
         What messages call the source of the ids.
     """
+
+    _lowest = 0
 
     def __init__(
         self, ids: Iterable[int], files: int, samples_per_file: int, batch_size: int, name: str
@@ -52,6 +58,11 @@ class SampledOrder:
     def _reads_of(self, batch: list[int], first: int, wanted: int) -> Iterator[FileRead]:
         per_file = self.samples_per_file
         left = list(enumerate(batch, first))
+        if self._lowest == PADDING:
+            padded = [place for place, number in left if number == PADDING]
+            left = [(place, number) for place, number in left if number != PADDING]
+            if padded:
+                yield FileRead(NO_FILE, padded, padded[0], padded[-1])
         while left:
             by_file: dict[int, dict[int, int]] = {}
             again = []
@@ -77,7 +88,7 @@ class SampledOrder:
             For a sample that does not exist.
         """
         for number in islice(self._ids, wanted):
-            if not 0 <= number < self._total:
+            if not self._lowest <= number < self._total:
                 raise UserError(
                     f"{self._name} gave sample {number}, and there are {self._total}",
                     advice="give numbers from 0 on: file number * samples per file + sample",
@@ -86,8 +97,17 @@ class SampledOrder:
 
     def digest(self) -> str:
         """Return a digest of the order of as many samples as there are in the data set."""
-        hasher, ids = hashlib.sha256(b"samples"), islice(self._ids, self._total)
+        hasher, ids = sha256(b"samples"), islice(self._ids, self._total)
         while part := list(islice(ids, _DIGESTED_AT_ONCE)):
-            # Those at the end may be read by nobody, and be anything.
-            hasher.update(b"".join((int(n) % 2**64).to_bytes(8, "little") for n in part))
+            hasher.update(b"".join(_bytes(number) for number in part))
         return hasher.hexdigest()
+
+
+class PaddedOrder(SampledOrder):
+    """As `SampledOrder`; an id may be `PADDING` too."""
+
+    _lowest = PADDING
+
+
+def _bytes(number: int) -> bytes:
+    return int(number).to_bytes(_NUMBER_BYTES, "little", signed=number < 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -97,7 +96,7 @@ class FileStore:
         """
         path = self._path(key)
         folder = os.path.dirname(path)
-        temporary = f"{folder}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+        temporary = f"{folder}/{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
         descriptor = _create(temporary, path)
         try:
             try:
@@ -323,7 +322,13 @@ def _read_fully(descriptor: int, view: memoryview, start: int, path: str) -> int
 
 
 def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, path: str) -> int:
-    """Fill `buffers` from `start` on; stop at the file's end."""
+    """Fill `buffers` from `start` on; stop at the file's end.
+
+    The kernel may give less than was asked for (2 GiB are its most), and so only zero bytes are the
+    end. But who wants one byte more than there should be, to see the end, gets all but that one:
+    that is not asked about again.
+    """
+    wanted = sum(buffer.nbytes for buffer in buffers)
     total = 0
     while buffers:
         try:
@@ -332,8 +337,9 @@ def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, 
             check_regular(os.fstat(descriptor), path)
             raise file_fault(error, f"read at byte {start + total}", path) from error
         total += count
-        # The kernel may give less than was asked for (2 GiB are its most); zero bytes are the end.
-        buffers = _unfilled(buffers, count) if count else ()
+        if total >= wanted - 1 or not count:
+            break
+        buffers = _unfilled(buffers, count)
     return total
 
 

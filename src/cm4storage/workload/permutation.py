@@ -7,8 +7,9 @@ Arbitrary Finite Domains", 2002.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
+
+from cm4storage.core.canonical import sha256
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ class Permutation:
         self.size = size
         self._half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
         self._mask = (1 << self._half_bits) - 1
-        seed = hashlib.sha256(repr(key).encode()).digest()
+        seed = sha256(repr(key).encode()).digest()
         self._round_keys = [
             int.from_bytes(seed[4 * i : 4 * i + 4], "little") | 1 for i in range(_ROUNDS)
         ]

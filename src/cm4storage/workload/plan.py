@@ -121,7 +121,7 @@ class Plan:
 
         Without sub-folders that is the order of the numbers.
         """
-        return self._files_in(self._in_key_order)
+        return self._files_in(self.in_key_order)
 
     def files_by_number(self) -> Iterator[PlannedFile]:
         """Yield all files of one split after the other in the order of their numbers."""
@@ -141,7 +141,8 @@ class Plan:
                     self.dataset.num_samples_per_file,
                 )
 
-    def _in_key_order(self, split: Split) -> Iterator[int]:
+    def in_key_order(self, split: Split) -> Iterator[int]:
+        """Yield the numbers of a split's files in the order of their keys."""
         folders = max(1, self._subfolders(split))
         for folder in range(folders):
             yield from range(folder, self.count(split), folders)

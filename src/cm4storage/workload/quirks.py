@@ -95,10 +95,34 @@ def _loader(workload: Workload) -> Iterator[Problem]:
 def _shuffles(workload: Workload) -> Iterator[Problem]:
     reader = workload.reader
     shuffles = (reader.file_shuffle, reader.sample_shuffle)
-    if reader.data_loader == _EPOCH_WISE and shuffles != ("off", "off"):
+    if reader.order == "dlio":
+        yield from _order_of_dlio(workload)
+    elif reader.data_loader == _EPOCH_WISE and shuffles != ("off", "off"):
         yield _remark(
             f"reader.file_shuffle: {shuffles[0]}, sample_shuffle: {shuffles[1]}",
             "DLIO's PyTorch loader reads in rising order all the same; here the shuffle is real",
+        )
+
+
+def _order_of_dlio(workload: Workload) -> Iterator[Problem]:
+    what, reader = "reader.order: dlio", workload.reader
+    if workload.framework == "pytorch":
+        yield _remark(what, "samples are read in rising order, as DLIO's PyTorch loader does")
+        if reader.sample_shuffle != "off":
+            yield _remark(
+                f"reader.sample_shuffle: {reader.sample_shuffle} with {what}",
+                "only DLIO 2.0.0 of 2024 shuffles samples for PyTorch; here they rise all the same",
+            )
+    elif workload.dataset.format == "tfrecord":
+        yield _remark(
+            what,
+            "records come in the order of TensorFlow's interleave and shuffle, as DLIO sets them "
+            "up; a file is read anew for each batch that has samples of it",
+        )
+    else:
+        yield _remark(
+            what,
+            "batches come as DLIO's TensorFlow loader hands them over, one of each thread in turn",
         )
 
 

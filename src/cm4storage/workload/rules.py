@@ -47,7 +47,9 @@ def check(workload: Workload, source: str) -> None:
 def problems_of(workload: Workload, source: str) -> list[Problem]:
     """Return all combinations of values that cannot work."""
     found: list[Problem] = []
-    rules = (_format, _has_a_step, _names, _record_fits, check_format_settings, _checkpoints)
+    rules = (
+        _format, _has_a_step, _names, _record_fits, check_format_settings, _checkpoints, _one_order,
+    )  # fmt: skip
     for rule in rules:
         try:
             rule(workload, source)
@@ -150,6 +152,16 @@ def _checkpoints(workload: Workload, source: str) -> None:
             f"checkpoint.num_checkpoints_read: {read} cannot be read where {write} are written",
             where=source,
             advice="read as many as are written, or fewer",
+        )
+
+
+def _one_order(workload: Workload, source: str) -> None:
+    sampler = workload.reader.sampler_classname
+    if workload.reader.order == "dlio" and sampler is not None:
+        raise UserError(
+            f"reader.order: dlio and reader.sampler_classname: {sampler} both say what is read",
+            where=source,
+            advice="leave one of them out",
         )
 
 
