@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# The name is what type checkers know; typing itself would take longer than all else here, and
+# the recipe engine and the first moments of every command wait for this file.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cm4storage.api import Conduct, Limits, Plugins, Report, load_workload, run
 
 __all__ = ["Conduct", "Limits", "Plugins", "Report", "load_workload", "run"]

@@ -32,7 +32,7 @@ def test_missing_yaml(cm_home):
         ("a: b: c", "not valid YAML"),
         ("[]", "holds no settings"),
         ("dataset: {num_files_train: many}", "expected a whole number"),
-        ("dataset: {format: hdf5}", "hdf5 is not supported"),
+        ("dataset: {format: hdf4}", "hdf4 is not supported"),
     ],
 )
 def test_malformed_yaml(cm_home, text, message):

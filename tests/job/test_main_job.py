@@ -130,7 +130,8 @@ def test_the_printed_command_works_by_hand(cm_home, fast):
 def test_a_new_release_of_the_library_is_no_stale_hit(home_of, copied_checkout):
     home, tags = home_of(copied_checkout), "get,dlio,workload,_stock"
     home.run(tags)
-    stock = copied_checkout / "src" / "cm4storage" / "workload" / "stock" / "unet3d_h100.yaml"
+    stock = copied_checkout / "src" / "cm4storage" / "workload" / "stock" / "base" / "unet3d.yaml"
+    assert "batch_size: 7" in stock.read_text()
     stock.write_text(stock.read_text().replace("batch_size: 7", "batch_size: 6"))
     _, output = home.run(tags)
     assert re.search(r"get-dlio-workload.* miss: .*MLPERF_STORAGE_LIBRARY_DIGEST changed", output)
