@@ -105,6 +105,7 @@ class Relay:
         self, secrets: Secrets, record: Callable[[bytes], None], stdout_target: int
     ) -> None:
         self._record = record
+        hold_standard_streams()
         self._selector = selectors.DefaultSelector()
         self._wake_end, self._wake = os.pipe()
         self._channels = list(_open_channels(secrets, stdout_target))
@@ -255,6 +256,20 @@ class Relay:
                 _set_window_size(channel.source, size)
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._group, SIGWINCH)
+
+
+def hold_standard_streams() -> None:
+    """Let standard streams that are closed lead to nowhere.
+
+    What was open in their place when the program started may have been closed since then. A pipe of
+    ours must not take such a number: we would write to ourselves, or to its wrong end.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(descriptor, True)
 
 
 def is_one_place(first: int, second: int) -> bool:
