@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.workload.resolved import load
 
 if TYPE_CHECKING:
+    import argparse
+
     from cm4storage.dataset.opening import Opener
     from cm4storage.report.console import Console
 
@@ -32,8 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--foreign", action="store_true",
         help="--data_dir is itself a data set, made by DLIO or others: the folder that holds train",
     )  # fmt: skip
-    parser.add_argument("--max_epochs", type=_positive, help="stop after this many epochs")
-    parser.add_argument("--max_steps", type=_positive, help="at most this many steps an epoch")
+    parser.add_argument("--max_epochs", type=options.positive, help="stop after this many epochs")
+    parser.add_argument(
+        "--max_steps", type=options.positive, help="at most this many steps an epoch"
+    )
     parser.add_argument(
         "--cold", action="store_true",
         help="evict the data set from the page cache before each epoch; local files only",
@@ -57,12 +60,6 @@ def _opener(args: argparse.Namespace) -> Opener:
     from cm4storage.dataset.foreign import open_foreign, open_foreign_in_part
 
     return open_foreign_in_part if skips else open_foreign
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.memory import machine_memory_bytes
 from cm4storage.core.units import format_bytes
 from cm4storage.loader.counting_store import CountingStore
 from cm4storage.storage.direct_reads import DirectReads
@@ -57,7 +57,7 @@ class Layers:
 
 def _require_memory(workload: Workload) -> None:
     needed_bytes = Plan.of(workload).payload_bytes()
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory_bytes = machine_memory_bytes()
     if needed_bytes > memory_bytes:
         raise UserError(
             f"reader.read_type=memory keeps {format_bytes(needed_bytes)} in memory, and this "

@@ -6,7 +6,6 @@ Its memory is mapped and faulted in once; samples are read or copied straight to
 from __future__ import annotations
 
 import math
-import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.memory import machine_memory_bytes
 from cm4storage.core.units import format_bytes
 from cm4storage.core.waiting import wait_for
 from cm4storage.storage.buffers import Buffer
@@ -197,7 +197,7 @@ def make_slots(workload: Workload, split: Split = Split.TRAIN) -> BatchSlots:
 
 
 def _require_memory(needed_bytes: int, workload: Workload) -> None:
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory_bytes = machine_memory_bytes()
     if needed_bytes > memory_bytes:
         reader = workload.reader
         raise UserError(

