@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from cm4storage.core.waiting import Terminated
+from cm4storage.core.waiting import STOP, Terminated
 
 
 def _end_quietly() -> None:
@@ -21,6 +21,8 @@ def run() -> None:
     """
     code = 130
     try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is under nohup
+            STOP.listen(signal.SIGINT, KeyboardInterrupt)
         from cm4storage.cli import main
 
         code = main()
@@ -29,6 +31,10 @@ def run() -> None:
         sys.stderr.write("interrupted\n")
     except Terminated:  # after the command line has returned, but before the line above
         code = 143
+    except Exception:
+        if not STOP.is_asked:  # else an import has made another error of the interruption
+            raise
+        sys.stderr.write("interrupted\n")
     _end_quietly()
     if code in (130, 143):
         # Who ends a run does not wait for threads that hang in a request to a silent service.

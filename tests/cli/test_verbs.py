@@ -299,6 +299,20 @@ def test_ctrl_c_at_any_moment_shows_no_traceback(start, workload_file, delay_s):
     assert "Traceback" not in err or process.returncode == -signal.SIGINT
 
 
+def test_an_import_that_makes_another_error_of_ctrl_c_is_still_interrupted(
+    cm4storage, ready, tmp_path
+):
+    """As compiled modules and numpy do: what they raise says that they are not well installed."""
+    (tmp_path / "mine.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    os.getpid()\n"
+        "except KeyboardInterrupt as error:\n    raise ImportError('not complete') from error\n"
+    )
+    params = "reader.reader_classname=mine.Inverted"
+    done = cm4storage("run", *ready(params), env={"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "interrupted")
+
+
 def test_quiet_writes_nothing_but_errors(cm4storage, workload_file):
     options = [f"--workload={workload_file()}", "--data_dir=data", "--quiet"]
     done = cm4storage("generate", *options)

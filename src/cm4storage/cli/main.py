@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     console, verbose = Console(), "-v" in arguments or "--verbose" in arguments
     try:
-        return _run(arguments)
+        return _run_or_stop(arguments)
     except StorageBenchmarkError as error:
         console.complain(error.render())
         return int(error.exit_code)
@@ -68,6 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort, shown as a defect of ours
         _show_defect(error, console, verbose=verbose)
         return int(ExitCode.INTERNAL)
+
+
+def _run_or_stop(arguments: list[str]) -> int:
+    """Run, and let a request to stop prevail over what has become of it on its way.
+
+    An import that it breaks off may end in another error: that of a compiled module, or of a
+    package that takes each failure of its imports for one of its installation.
+    """
+    try:
+        return _run(arguments)
+    except Exception:
+        STOP.check()
+        raise
 
 
 def _run(arguments: list[str]) -> int:

@@ -45,6 +45,11 @@ class StopRequest:
         self._kinds[number] = error
         signal.signal(number, self._handle)
 
+    @property
+    def is_asked(self) -> bool:
+        """Tell whether a signal has come."""
+        return self._error is not None
+
     def check(self) -> None:
         """Raise if a signal has come."""
         if self._error is not None:
