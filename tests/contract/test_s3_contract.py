@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from store_contract import StoreContract
 
-from cm4storage.storage.s3 import S3Store
-from cm4storage.storage.s3_service import of_embedded
+from cm4storage.storage.objects.s3_service import of_embedded
+from cm4storage.storage.objects.store import ObjectStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,11 +25,11 @@ class TestS3Store(StoreContract):
         return f"root-{next(_numbers)}/with space"
 
     @pytest.fixture
-    def open_again(self, s3_server: EmbeddedServer, prefix: str) -> Callable[[], S3Store]:
-        return lambda: S3Store(s3_server.bucket, prefix, of_embedded(s3_server))
+    def open_again(self, s3_server: EmbeddedServer, prefix: str) -> Callable[[], ObjectStore]:
+        return lambda: ObjectStore(s3_server.bucket, prefix, of_embedded(s3_server))
 
     @pytest.fixture
-    def store(self, open_again: Callable[[], S3Store]) -> Iterator[S3Store]:
+    def store(self, open_again: Callable[[], ObjectStore]) -> Iterator[ObjectStore]:
         store = open_again()
         yield store
         for item in list(store.list()):

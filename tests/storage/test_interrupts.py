@@ -17,17 +17,17 @@ from cm4storage.storage import interruptible
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK"}
 PROGRAM = """
 import signal, sys
-from cm4storage.storage import s3_service
+from cm4storage.storage.objects import s3_service, service
 from cm4storage.storage.check import check_store
 from cm4storage.storage.location import StoreLocation
-from cm4storage.storage.s3 import S3Store
-s3_service._READ_TIMEOUT = "1h"
+from cm4storage.storage.objects.store import ObjectStore
+service.READ_TIMEOUT_S = 3600.0
 class Stopped(BaseException):
     pass
 def stop(*_):
     raise Stopped
 signal.signal(signal.SIGTERM, stop)
-store = S3Store("bucket", "", s3_service.S3Service(sys.argv[1], "AK", "SK"))
+store = ObjectStore("bucket", "", s3_service.S3Service(sys.argv[1], "AK", "SK"))
 large = (memoryview(bytes(2**20)) for _ in range(64))
 calls = {
     "read": lambda: store.read("key").__enter__(),

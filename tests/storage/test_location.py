@@ -39,6 +39,22 @@ def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["directio:///a%20b", "direct:///a%20b", "DIRECTIO://localhost/a b", "direct:///a b/"]
+)
+def test_folders_without_the_page_cache(text: str) -> None:
+    location = StoreLocation.parse(text)
+    assert (location.uri, location.is_folder) == ("directio:///a%20b", True)
+    assert location.path == Path("/a b")
+    assert location.child("x y").uri == "directio:///a%20b/x%20y"
+
+
+def test_a_container() -> None:
+    location = StoreLocation.parse("az://container/a b", client="azure")
+    assert (location.scheme, location.bucket, location.prefix) == ("az", "container", "a b")
+    assert location.child("c").client == "azure"
+
+
+@pytest.mark.parametrize(
     ("text", "bucket", "prefix"),
     [
         ("s3://bucket", "bucket", ""),
@@ -67,18 +83,25 @@ def test_children() -> None:
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("gs://bucket/x", {}, r"(?s)unknown storage scheme gs://.*file://, s3://"),
+        (
+            "gs://bucket/x",
+            {},
+            r"(?s)unknown storage scheme gs://.*file://, directio://, s3://, az://",
+        ),
         ("http://host/x", {}, r"unknown storage scheme http://"),
         ("s3://", {}, r"(?s)bucket is missing.*s3://bucket/prefix"),
         ("s3:///prefix", {}, r"bucket is missing"),
+        ("az://", {}, r"(?s)container is missing.*az://container/prefix"),
+        ("direct://server/share", {}, r"(?s)cannot name another host.*direct:///folder"),
+        ("directio:///data", {"client": "boto3"}, r"a folder needs no object service"),
         ("s3://b", {}, r"cannot be a bucket's name"),
         ("s3://host:9000/bucket", {}, r"(?s)cannot be a bucket's name.*endpoint"),
         ("s3://bucket/../x", {}, r"cannot name an object"),
         ("file://server/share", {}, r"(?s)cannot name another host.*three slashes"),
         ("", {}, r"name is empty"),
         ("a\0b", {}, r"zero byte"),
-        ("/data", {"endpoint_url": "http://h"}, r"a folder needs no S3 service"),
-        ("/data", {"server_dir": Path("/d")}, r"a folder needs no S3 service"),
+        ("/data", {"endpoint_url": "http://h"}, r"a folder needs no object service"),
+        ("/data", {"server_dir": Path("/d")}, r"a folder needs no object service"),
         ("s3://bucket", {"endpoint_url": "host:9000"}, r"malformed endpoint"),
         ("s3://bucket", {"endpoint_url": "http://"}, r"malformed endpoint"),
         ("s3://bucket", {"endpoint_url": "http://h:x"}, r"malformed endpoint"),
@@ -112,7 +135,7 @@ def test_credentials_in_an_endpoint_are_refused_and_not_repeated() -> None:
 def test_importing_the_storage_layer_loads_nothing_heavy() -> None:
     program = (
         "import sys, cm4storage.storage.opening, cm4storage.storage.check, "
-        "cm4storage.storage.s3, cm4storage.storage.embedded\n"
+        "cm4storage.storage.objects.store, cm4storage.storage.embedded\n"
         "print([name for name in ('numpy', 'obstore', 'boto3') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cm4storage.storage.ordering import in_key_order
+from cm4storage.storage.objects.ordering import in_key_order
 from cm4storage.storage.store import ObjectStat
 
 PARTS = st.text(alphabet=" !-./0a", min_size=1, max_size=3).map(lambda text: text.replace("/", "_"))

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cm4storage.core.errors import StorageFault, UserError
-from cm4storage.storage import s3_service
 from cm4storage.storage.location import StoreLocation
+from cm4storage.storage.objects import s3_service
+from cm4storage.storage.objects.s3_service import S3Service, of_embedded
+from cm4storage.storage.objects.store import Conduct, ObjectStore
 from cm4storage.storage.opening import open_store
-from cm4storage.storage.s3 import S3Store
-from cm4storage.storage.s3_service import S3Service, of_embedded
 from cm4storage.storage.store import MissingObject
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 @pytest.mark.parametrize("size_bytes", [0, 5, MIB, 40 * MIB])
 def test_boto3_reads_what_we_write(s3_server: EmbeddedServer, boto: Any, size_bytes: int) -> None:
-    store = S3Store(s3_server.bucket, "boto/a b", of_embedded(s3_server))
+    store = ObjectStore(s3_server.bucket, "boto/a b", of_embedded(s3_server))
     data = os.urandom(size_bytes)
     pieces = [memoryview(data)[n : n + 3 * MIB] for n in range(0, size_bytes, 3 * MIB)]
     assert store.write("key +%é", pieces) == size_bytes
@@ -60,14 +60,14 @@ def test_boto3_reads_what_we_write(s3_server: EmbeddedServer, boto: Any, size_by
 def test_we_read_what_boto3_writes(s3_server: EmbeddedServer, boto: Any, size_bytes: int) -> None:
     data = os.urandom(size_bytes)
     boto.put_object(Bucket=s3_server.bucket, Key="from-boto/ö key", Body=data)
-    store = S3Store(s3_server.bucket, "from-boto", of_embedded(s3_server))
+    store = ObjectStore(s3_server.bucket, "from-boto", of_embedded(s3_server))
     with store.read("ö key") as view:
         assert view == data
     assert [(item.key, item.size_bytes) for item in store.list()] == [("ö key", size_bytes)]
 
 
 def test_a_missing_bucket_is_told_from_a_missing_object(service: S3Service) -> None:
-    store = S3Store("no-such-bucket", "", service)
+    store = ObjectStore("no-such-bucket", "", service)
     with pytest.raises(MissingObject, match="the bucket does not exist"), store.read("key"):
         pass
     with pytest.raises(MissingObject, match="the bucket does not exist"):
@@ -83,7 +83,7 @@ def test_wrong_credentials_are_refused_and_not_repeated(
     s3_server: EmbeddedServer, service: S3Service, field: str
 ) -> None:
     wrong = dataclasses.replace(service, **{field: "WRONGWRONGWRONG"})
-    store = S3Store(s3_server.bucket, "", wrong)
+    store = ObjectStore(s3_server.bucket, "", wrong)
     for use in (
         lambda: store.read("key").__enter__(),
         lambda: store.write("key", [memoryview(b"x")]),
@@ -116,7 +116,7 @@ def test_a_service_that_is_not_there_is_an_error_within_the_limit(
 
 @pytest.mark.slow
 def test_the_default_limit_is_well_under_half_a_minute() -> None:
-    store = S3Store("bucket", "", S3Service(f"http://127.0.0.1:{free_port()}", "AK", "SK"))
+    store = ObjectStore("bucket", "", S3Service(f"http://127.0.0.1:{free_port()}", "AK", "SK"))
     begin = time.monotonic()
     with pytest.raises(StorageFault, match="the service is not reachable after"):
         store.write("key", [memoryview(b"x")])
@@ -130,7 +130,7 @@ def test_loopback_bypasses_every_proxy(
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, url)
-        store = S3Store(s3_server.bucket, "proxy", service, retry_limit_s=5.0)
+        store = ObjectStore(s3_server.bucket, "proxy", service, Conduct(retry_limit_s=5.0))
         store.write("key", [memoryview(b"x")])
         with store.read("key") as view:
             assert view == b"x"
@@ -150,7 +150,7 @@ def test_the_environment_does_not_mix_into_an_embedded_server(
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
     monkeypatch.setenv("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true")
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    store = S3Store(s3_server.bucket, "mix", service, retry_limit_s=5.0)
+    store = ObjectStore(s3_server.bucket, "mix", service, Conduct(retry_limit_s=5.0))
     store.write("key", [memoryview(b"x")])
     assert [item.key for item in store.list()] == ["key"]
 
@@ -231,27 +231,39 @@ def answer(status: str, body: bytes, *, length: int | None = None, extra: str = 
 def test_a_body_that_is_cut_short_is_never_taken_for_whole() -> None:
     cut = answer("200 OK", b"a" * 500, length=1000)
     with service_that_answers(cut) as service:
-        store = S3Store("bucket", "", service, retry_limit_s=2.0)
+        store = ObjectStore("bucket", "", service, Conduct(retry_limit_s=2.0))
         with pytest.raises(StorageFault, match="cannot read the object"), store.read("key"):
             pass
         with pytest.raises(StorageFault, match="cannot read the object"):
             store.read_into("key", memoryview(bytearray(1000)))
 
 
-def test_a_body_that_breaks_off_is_fetched_to_the_end() -> None:
+def test_a_body_that_breaks_off_is_fetched_again() -> None:
     cut = answer("200 OK", b"a" * 500, length=1000)
-    rest = answer("206 Partial Content", b"b" * 500, extra="Content-Range: bytes 500-999/1000\r\n")
-    with service_that_answers(cut, rest) as service:
-        store = S3Store("bucket", "", service)
+    whole = answer("200 OK", b"b" * 1000)
+    with service_that_answers(cut, whole) as service:
+        store = ObjectStore("bucket", "", service)
         with store.read("key") as view:
-            assert view == b"a" * 500 + b"b" * 500
+            assert view == b"b" * 1000
+        assert store.retries == 1
+
+
+def test_another_range_than_was_asked_for_is_never_taken_for_it() -> None:
+    other = answer("206 Partial Content", b"b" * 500, extra="Content-Range: bytes 500-999/1000\r\n")
+    with service_that_answers(other) as service:
+        store = ObjectStore("bucket", "", service, Conduct(retry_limit_s=0.5))
+        wrong = pytest.raises(StorageFault, match="cannot read the object")
+        with wrong, store.read("key", start=100, length=500):
+            pass
+        with pytest.raises(StorageFault, match="cannot read the object"):
+            store.read_into("key", memoryview(bytearray(1000)))
 
 
 def test_a_busy_service_is_asked_again() -> None:
     busy = answer("503 Slow Down", b"<Error><Code>SlowDown</Code></Error>")
     with (
         service_that_answers(busy, busy, answer("200 OK", b"data")) as service,
-        S3Store("bucket", "", service).read("key") as view,
+        ObjectStore("bucket", "", service).read("key") as view,
     ):
         assert view == b"data"
 
@@ -259,7 +271,7 @@ def test_a_busy_service_is_asked_again() -> None:
 def test_a_failing_service_is_a_fault_with_its_own_words() -> None:
     body = b"<Error><Code>InternalError</Code><Message>disk is broken</Message></Error>"
     with service_that_answers(answer("500 Internal Server Error", body)) as service:
-        store = S3Store("bucket", "prefix", service, retry_limit_s=1.0)
+        store = ObjectStore("bucket", "prefix", service, Conduct(retry_limit_s=1.0))
         with pytest.raises(StorageFault, match=r"(?s)500 Int.*prefix/key.*disk is broken"):
             store.read("key").__enter__()
 
@@ -275,7 +287,7 @@ def test_a_failing_service_is_a_fault_with_its_own_words() -> None:
 def test_refusals_have_a_cause(code: str, meaning: str) -> None:
     body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
     with service_that_answers(answer("403 Forbidden", body)) as service:
-        store = S3Store("bucket", "", service)
+        store = ObjectStore("bucket", "", service)
         with pytest.raises(StorageFault, match=f"(?s){code}.*{meaning}"):
             store.read("key").__enter__()
 

@@ -1,4 +1,4 @@
-"""Where a store is, as users write it: a path, ``file://`` or ``s3://``."""
+"""Where a store is, as users write it: a path, ``file://``, ``directio://``, ``s3://`` or ``az://``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from urllib.parse import quote, unquote, urlsplit
 from cm4storage.core.errors import UserError, redact_url
 from cm4storage.storage.keys import check_key
 
-SCHEMES: Final = ("file", "s3")
-# The bucket that every embedded S3 server has.
+SCHEMES: Final = ("file", "directio", "s3", "az")
+_ALIASES: Final = {"direct": "directio"}
+_FOLDERS: Final = ("file", "directio")
+# The bucket that every embedded S3 server has, and the container of every Azure server.
 EMBEDDED_BUCKET: Final = "cm4storage"
 
 _SCHEME = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -27,16 +29,20 @@ class StoreLocation:
     Attributes
     ----------
     uri : str
-        ``file:///absolute/folder`` (percent-encoded) or ``s3://bucket/prefix`` (literal).
+        ``file:///absolute/folder`` or ``directio:///absolute/folder`` (percent-encoded),
+        ``s3://bucket/prefix`` or ``az://container/prefix`` (literal).
     endpoint_url : str or None
-        The S3 service. None: the standard ``AWS_*`` environment, or `server_dir`.
+        The object service. None: the standard environment of its world, or `server_dir`.
     server_dir : Path or None
         The data folder of an embedded server, which is started when nobody runs it.
+    client : str
+        The library that sends the requests; empty for the default one.
     """
 
     uri: str
     endpoint_url: str | None = None
     server_dir: Path | None = None
+    client: str = ""
 
     @classmethod
     def parse(
@@ -45,6 +51,7 @@ class StoreLocation:
         *,
         endpoint_url: str | None = None,
         server_dir: Path | None = None,
+        client: str = "",
         relative_to: Path | None = None,
     ) -> StoreLocation:
         """Return the location that a user wrote as a path or URI.
@@ -52,11 +59,14 @@ class StoreLocation:
         Parameters
         ----------
         text : str
-            A path, ``file:///folder`` or ``s3://bucket/prefix``.
+            A path, or a URI with one of `SCHEMES`; ``direct://`` is ``directio://``.
         endpoint_url : str, optional
-            ``http://host:port`` or ``https://host`` of an S3 service.
+            ``http://host:port`` or ``https://host`` of an object service; Azure's may have the
+            account as a path.
         server_dir : Path, optional
             The data folder of an embedded server; excludes `endpoint_url`.
+        client : str, optional
+            The library that sends the requests to an object service.
         relative_to : Path, optional
             The folder that relative paths start from; default the current one.
 
@@ -66,43 +76,50 @@ class StoreLocation:
             If the scheme is unknown or a part is missing, malformed or contradictory.
         """
         found = _SCHEME.match(text)
-        scheme = found.group(1).lower() if found else "file"
-        if scheme == "s3":
+        written = found.group(1).lower() if found else "file"
+        scheme = _ALIASES.get(written, written)
+        if scheme not in SCHEMES:
+            raise _unknown_scheme(text, written)
+        if scheme not in _FOLDERS:
             _check_service(text, endpoint_url, server_dir)
-            return cls(_s3_uri(text), endpoint_url or None, server_dir)
-        if scheme != "file":
-            raise _unknown_scheme(text, scheme)
-        if endpoint_url or server_dir:
+            rest = text[len(f"{written}://") :]
+            return cls(_object_uri(scheme, rest), endpoint_url or None, server_dir, client)
+        if endpoint_url or server_dir or client:
             raise UserError(
-                "a folder needs no S3 service",
+                "a folder needs no object service",
                 where=text,
                 advice="leave the endpoint out, or give a location such as s3://bucket/prefix",
             )
         path = _path_of_uri(text) if found else text
-        return cls(_file_uri(path, relative_to or Path.cwd()))
+        return cls(f"{scheme}://{_quoted_path(path, relative_to or Path.cwd())}")
 
     @property
     def scheme(self) -> str:
-        """``file`` or ``s3``."""
+        """One of `SCHEMES`."""
         return self.uri.partition("://")[0]
 
     @property
+    def is_folder(self) -> bool:
+        """Tell whether this is a folder of the local file system."""
+        return self.scheme in _FOLDERS
+
+    @property
     def path(self) -> Path:
-        """The folder of a ``file`` location."""
-        self._require("file")
-        return Path(unquote(self.uri.removeprefix("file://")))
+        """The folder, where `is_folder`."""
+        self._require(*_FOLDERS)
+        return Path(unquote(self.uri.partition("://")[2]))
 
     @property
     def bucket(self) -> str:
-        """The bucket of an ``s3`` location."""
-        self._require("s3")
-        return self.uri.removeprefix("s3://").partition("/")[0]
+        """The bucket or container, where not `is_folder`."""
+        self._require("s3", "az")
+        return self.uri.partition("://")[2].partition("/")[0]
 
     @property
     def prefix(self) -> str:
-        """What stands before every key of an ``s3`` location; empty or without a final ``/``."""
-        self._require("s3")
-        return self.uri.removeprefix("s3://").partition("/")[2]
+        """What stands before every key of an object; empty or without a final ``/``."""
+        self._require("s3", "az")
+        return self.uri.partition("://")[2].partition("/")[2]
 
     def child(self, key: str) -> StoreLocation:
         """Return the location of the objects below `key`, such as ``unet3d-ab12``.
@@ -113,12 +130,12 @@ class StoreLocation:
             If `key` is not a relative name.
         """
         check_key(key, self.uri)
-        name = quote(key) if self.scheme == "file" else key
+        name = quote(key) if self.is_folder else key
         return replace(self, uri=f"{self.uri.rstrip('/')}/{name}")
 
-    def _require(self, scheme: str) -> None:
-        if self.scheme != scheme:
-            raise ValueError(f"not a {scheme} location: {self.uri}")
+    def _require(self, *schemes: str) -> None:
+        if self.scheme not in schemes:
+            raise ValueError(f"not a {' or '.join(schemes)} location: {self.uri}")
 
 
 def _unknown_scheme(text: str, scheme: str) -> UserError:
@@ -130,34 +147,40 @@ def _unknown_scheme(text: str, scheme: str) -> UserError:
     )
 
 
-def _s3_uri(text: str) -> str:
-    bucket, _, prefix = text[len("s3://") :].partition("/")
+def _object_uri(scheme: str, text: str) -> str:
+    bucket, _, prefix = text.partition("/")
     prefix = prefix.rstrip("/")
+    what = "bucket" if scheme == "s3" else "container"
     if not bucket:
-        raise UserError("the bucket is missing", where=text, advice="write s3://bucket/prefix")
+        raise UserError(
+            f"the {what} is missing",
+            where=f"{scheme}://{text}",
+            advice=f"write {scheme}://{what}/prefix",
+        )
     if not _BUCKET.fullmatch(bucket):
         raise UserError(
-            f"{redact_url('s3://' + bucket)[5:]!r} cannot be a bucket's name",
-            where=redact_url(text),
+            f"{redact_url('s3://' + bucket)[5:]!r} cannot be a {what}'s name",
+            where=redact_url(f"{scheme}://{text}"),
             advice="use letters, digits, dots and dashes; the service goes into the endpoint",
         )
     if prefix:
-        check_key(prefix, f"s3://{bucket}")
-    return f"s3://{bucket}/{prefix}".rstrip("/")
+        check_key(prefix, f"{scheme}://{bucket}")
+    return f"{scheme}://{bucket}/{prefix}".rstrip("/")
 
 
 def _path_of_uri(text: str) -> str:
-    host, slash, rest = text[len("file://") :].partition("/")
+    scheme, _, place = text.partition("://")
+    host, slash, rest = place.partition("/")
     if host not in ("", "localhost"):
         raise UserError(
-            f"a file URI cannot name another host: {host}",
+            f"a {scheme.lower()} URI cannot name another host: {host}",
             where=text,
-            advice="write file:///folder, with three slashes",
+            advice=f"write {scheme.lower()}:///folder, with three slashes",
         )
     return unquote(slash + rest)
 
 
-def _file_uri(path: str, base: Path) -> str:
+def _quoted_path(path: str, base: Path) -> str:
     if not path:
         raise UserError("the folder's name is empty", advice="give a path such as /data or ./data")
     if "\0" in path:
@@ -166,13 +189,13 @@ def _file_uri(path: str, base: Path) -> str:
         absolute = (base / Path(path).expanduser()).resolve()
     except (RuntimeError, OSError) as error:
         raise UserError(f"cannot resolve the path: {error}", where=path) from error
-    return f"file://{quote(str(absolute))}"
+    return quote(str(absolute))
 
 
 def _check_service(text: str, endpoint_url: str | None, server_dir: Path | None) -> None:
     if endpoint_url and server_dir:
         raise UserError(
-            "an S3 location has an endpoint or an embedded server, not both",
+            "a location has an endpoint or an embedded server, not both",
             where=redact_url(f"{text}, {endpoint_url}, {server_dir}"),
         )
     if server_dir is not None:

@@ -6,12 +6,14 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from cm4storage.storage.file import FileStore
+from cm4storage.storage.objects.conduct import Conduct
 from cm4storage.storage.store import RETRY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cm4storage.storage.location import StoreLocation
+    from cm4storage.storage.objects.service import ObjectService, OwnServer
     from cm4storage.storage.store import Store
 
 
@@ -41,35 +43,35 @@ def open_store(
         For object stores: after this long no failed request is tried again.
     """
     with contextlib.ExitStack() as stack:
-        if location.scheme == "s3":
-            store = _open_s3(location, stack, retry_limit_s, share_lifeline=share_lifeline)
+        if location.is_folder:
+            store: Store = FileStore(location.path, fsync=fsync)
         else:
-            store = FileStore(location.path, fsync=fsync)
+            service, server = _object_service(location, stack, share_lifeline=share_lifeline)
+            store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
         stack.callback(store.close)
         yield store
 
 
-def _open_s3(
-    location: StoreLocation,
-    stack: contextlib.ExitStack,
-    retry_limit_s: float,
-    *,
-    share_lifeline: bool,
-) -> Store:
-    from cm4storage.storage import s3_service
-    from cm4storage.storage.s3 import S3Store
+def _object_service(
+    location: StoreLocation, stack: contextlib.ExitStack, *, share_lifeline: bool
+) -> tuple[ObjectService, OwnServer | None]:
+    """Return the service of a location, and its embedded server, which `stack` holds."""
+    from cm4storage.storage.objects import s3_service
 
-    server = None
     if location.server_dir is None:
-        service = s3_service.from_environment(location.endpoint_url)
-    else:
-        from cm4storage.storage import embedded
+        return s3_service.from_environment(location.endpoint_url), None
+    from cm4storage.storage import embedded
 
-        server = stack.enter_context(
-            embedded.connect(location.server_dir, share_lifeline=share_lifeline)
-        )
-        service = s3_service.of_embedded(server)
-        embedded.ensure_bucket(server, location.bucket)
-    return S3Store(
-        location.bucket, location.prefix, service, retry_limit_s=retry_limit_s, server=server
+    server = stack.enter_context(
+        embedded.connect(location.server_dir, share_lifeline=share_lifeline)
     )
+    embedded.ensure_bucket(server, location.bucket)
+    return s3_service.of_embedded(server), server
+
+
+def _open_objects(
+    location: StoreLocation, service: ObjectService, conduct: Conduct, server: OwnServer | None
+) -> Store:
+    from cm4storage.storage.objects.store import ObjectStore
+
+    return ObjectStore(location.bucket, location.prefix, service, conduct, server)

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import urlsplit
 
 from cm4storage.core.errors import UserError
 from cm4storage.storage.location import check_endpoint
+from cm4storage.storage.objects.service import (
+    Words,
+    host_of,
+    is_loopback,
+    obstore_client_options,
+)
 from cm4storage.storage.store import RETRY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from obstore.store import S3Store as ObstoreS3
+    from cm4storage.storage.objects.client import ObjectClient
 
-# How long a service may stay silent within one request. Longer than the retry limit: a slow
-# service is not a dead one.
-_READ_TIMEOUT: Final = "30s"
-# The client's limit for one whole request would forbid large objects on slow links.
-_REQUEST_TIMEOUT: Final = "6h"
 _CREDENTIAL_SOURCES: Final = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_SKIP_SIGNATURE",
+)
+
+
+_WORDS: Final = Words(
+    container="bucket",
+    credentials="AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
+    extra="s3",
 )
 
 
@@ -65,6 +70,16 @@ class S3Service:
     secret_access_key: str | None = field(default=None, repr=False)
 
     @property
+    def scheme(self) -> str:
+        """The scheme of its locations."""
+        return "s3"
+
+    @property
+    def words(self) -> Words:
+        """How it calls its things."""
+        return _WORDS
+
+    @property
     def name(self) -> str:
         """How messages call the service."""
         return self.endpoint_url or "Amazon S3"
@@ -77,29 +92,28 @@ class S3Service:
     @property
     def lists_in_key_order(self) -> bool:
         """Tell whether listings are surely in the order of keys, as Amazon's are."""
-        host = urlsplit(self.endpoint_url or "").hostname or ""
+        host = host_of(self.endpoint_url)
         return self.endpoint_url is None or host.endswith(".amazonaws.com")
 
-    def client(self, bucket: str, prefix: str, retry_limit_s: float = RETRY_LIMIT_S) -> ObstoreS3:
-        """Return a client for the objects below `prefix` in `bucket`."""
-        from obstore.store import S3Store as ObstoreS3
+    def client(
+        self, container: str, prefix: str, retry_limit_s: float = RETRY_LIMIT_S
+    ) -> ObjectClient:
+        """Return a client for the objects below `prefix` in the bucket `container`."""
+        from cm4storage.storage.objects.obstore_client import ObstoreClient
 
-        return ObstoreS3(
-            bucket,
-            prefix=prefix or None,
-            config=self._config(),
-            client_options=self._client_options(),
-            retry_config={
-                "max_retries": 1000,
-                "retry_timeout": timedelta(seconds=retry_limit_s),
-                "backoff": {
-                    "init_backoff": timedelta(milliseconds=100),
-                    "max_backoff": timedelta(seconds=4),
-                    "base": 2,
-                },
-            },
-            credential_provider=self._provider(),
-        )
+        def make_store(retry_config: Any) -> Any:
+            from obstore.store import S3Store
+
+            return S3Store(
+                container,
+                prefix=prefix or None,
+                config=self._config(),
+                client_options=obstore_client_options(self.endpoint_url),
+                retry_config=retry_config,
+                credential_provider=self._provider(),
+            )
+
+        return ObstoreClient(make_store, retry_limit_s)
 
     def _config(self) -> Any:
         config: dict[str, Any] = {}
@@ -118,21 +132,6 @@ class S3Service:
             # TLS or the kernel guards the bytes; hashing them again costs most of a PUT.
             config["unsigned_payload"] = True
         return config
-
-    def _client_options(self) -> Any:
-        options: dict[str, Any] = {
-            "timeout": _REQUEST_TIMEOUT,
-            "connect_timeout": "5s",
-            "read_timeout": _READ_TIMEOUT,
-            "pool_idle_timeout": "15s",
-            "allow_http": (self.endpoint_url or "").startswith("http://"),
-        }
-        if self.is_loopback:
-            # A proxy that the environment names cannot reach this machine's loopback. Naming one
-            # ourselves, with every loopback host excluded, is how the client bypasses it.
-            options["proxy_url"] = "http://127.0.0.1:9"
-            options["proxy_excludes"] = f"localhost,127.0.0.0/8,::1,{_host(self.endpoint_url)}"
-        return options
 
     def _provider(self) -> Any:
         """Give known credentials by a call, so that no AWS_SESSION_TOKEN is mixed in."""
@@ -175,16 +174,3 @@ def from_environment(
 def of_embedded(server: HasCredentials) -> S3Service:
     """Return the service of an embedded server."""
     return S3Service(server.endpoint_url, server.access_key_id, server.secret_access_key)
-
-
-def is_loopback(endpoint_url: str) -> bool:
-    """Tell whether an endpoint is on this machine's loopback."""
-    host = _host(endpoint_url)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _host(endpoint_url: str | None) -> str:
-    return urlsplit(endpoint_url or "").hostname or ""

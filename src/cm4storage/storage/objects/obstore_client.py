@@ -1,0 +1,209 @@
+"""Requests through obstore, a binding of the Rust crate object_store: the default client."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from cm4storage.core.errors import UserError, redact_url
+from cm4storage.storage.objects.client import DIGEST_NAME, Answer
+from cm4storage.storage.objects.failure import Kind, ObjectFailure
+from cm4storage.storage.store import ObjectStat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_CONCURRENT_PARTS: Final = 4
+_STREAM_CHUNK_BYTES: Final = 64 * 1024
+_LIST_PAGE: Final = 1000
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>([^<]*)</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>", re.DOTALL)
+_NO_CONTAINER: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
+
+_KINDS_BY_STATUS: Final = {
+    401: Kind.REFUSED,
+    403: Kind.REFUSED,
+    404: Kind.NO_OBJECT,
+    416: Kind.PAST_THE_END,
+}
+
+NO_RETRIES: Final[Any] = {"max_retries": 0}
+
+
+def own_retries(limit_s: float) -> Any:
+    """Return how the client itself tries the parts and pages again that it asks for alone."""
+    return {
+        "max_retries": 1000,
+        "retry_timeout": timedelta(seconds=limit_s),
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=100),
+            "max_backoff": timedelta(seconds=4),
+            "base": 2,
+        },
+    }
+
+
+class ObstoreClient:
+    """An `ObjectClient` over two of obstore's stores on the same prefix.
+
+    Parameters
+    ----------
+    make_store : callable
+        Makes one of obstore's stores from a configuration of its retries.
+    retry_limit_s : float
+        For the requests that the library repeats without telling us.
+    """
+
+    name = "obstore"
+    lacks: Mapping[str, str] = {
+        "counted-parts": "obstore repeats the parts of a large object and the pages of a listing "
+        "by itself, and does not tell"
+    }
+
+    def __init__(self, make_store: Callable[[Any], Any], retry_limit_s: float) -> None:
+        self._obstore = _import_library()
+        self._single = make_store(NO_RETRIES)
+        self._repeating = make_store(own_retries(retry_limit_s))
+
+    def get(self, key: str, start: int, length: int | None) -> Answer:
+        """See `ObjectClient.get`."""
+        try:
+            result = self._obstore.get(self._single, key, options=_options(start, length))
+            first_byte_s = time.perf_counter()
+            data = result.bytes()
+            return _answer(data, result, first_byte_s)
+        except Exception as error:
+            raise failure_of(error) from error
+
+    def get_into(self, key: str, target: memoryview, start: int) -> Answer:
+        """See `ObjectClient.get_into`."""
+        try:
+            result = self._obstore.get(self._single, key, options=_options(start, target.nbytes))
+            first_byte_s = time.perf_counter()
+            done = 0
+            for chunk in result.stream(min_chunk_size=_STREAM_CHUNK_BYTES):
+                target[done : done + len(chunk)] = chunk
+                done += len(chunk)
+            return _answer(target[:done], result, first_byte_s)
+        except Exception as error:
+            raise failure_of(error) from error
+
+    def head(self, key: str) -> int:
+        """See `ObjectClient.head`."""
+        try:
+            return int(self._obstore.head(self._single, key)["size"])
+        except Exception as error:
+            raise failure_of(error) from error
+
+    def put(self, key: str, body: bytearray, digest: str) -> None:
+        """See `ObjectClient.put`."""
+        metadata = {DIGEST_NAME: digest} if digest else None
+        try:
+            self._obstore.put(self._single, key, body, attributes=metadata, use_multipart=False)
+        except Exception as error:
+            raise failure_of(error) from error
+
+    def put_parts(self, key: str, parts: Iterator[bytearray], part_bytes: int) -> None:
+        """See `ObjectClient.put_parts`."""
+        try:
+            self._obstore.put(
+                self._repeating,
+                key,
+                parts,
+                use_multipart=True,
+                chunk_size=part_bytes,
+                max_concurrency=_CONCURRENT_PARTS,
+            )
+        except Exception as error:
+            raise failure_of(error) from error
+
+    def pages(self, folder: str) -> Iterator[list[ObjectStat]]:
+        """See `ObjectClient.pages`."""
+        try:
+            for page in self._obstore.list(self._repeating, folder or None, chunk_size=_LIST_PAGE):
+                yield [ObjectStat(meta["path"], meta["size"]) for meta in page]
+        except Exception as error:
+            raise failure_of(error) from error
+
+    def folders(self) -> list[str]:
+        """See `ObjectClient.folders`."""
+        try:
+            level = self._obstore.list_with_delimiter(self._repeating)
+        except Exception as error:
+            raise failure_of(error) from error
+        return list(level["common_prefixes"])
+
+    def delete(self, key: str) -> None:
+        """See `ObjectClient.delete`."""
+        try:
+            self._obstore.delete(self._single, key)
+        except Exception as error:
+            raise failure_of(error) from error
+
+    def close(self) -> None:
+        """See `ObjectClient.close`."""
+        self._single = self._repeating = None
+
+
+def failure_of(error: Exception) -> ObjectFailure:
+    """Read an error of the library; what is no error of its is a defect, and raised."""
+    text = str(error).partition("\n\nDebug source")[0]
+    found = _STATUS.search(text)
+    status = int(found.group(1)) if found else None
+    code = _first(_CODE, text)
+    message = _first(_MESSAGE, text).strip() or _detail(text)
+    kind = _kind(error, status, code, text)
+    return ObjectFailure(kind, message, status=status, code=code)
+
+
+def _kind(error: Exception, status: int | None, code: str, text: str) -> Kind:
+    name = type(error).__name__
+    if code in _NO_CONTAINER:
+        return Kind.NO_CONTAINER
+    if isinstance(error, FileNotFoundError):
+        return Kind.NO_OBJECT
+    if name in ("PermissionDeniedError", "UnauthenticatedError"):
+        return Kind.REFUSED
+    if status is not None:
+        return _KINDS_BY_STATUS.get(status, Kind.ANSWERED)
+    if "169.254.169.254" in text or "metadata" in text.lower():
+        return Kind.NO_CREDENTIALS
+    return Kind.UNREACHABLE if "error sending request" in text else Kind.BROKEN_OFF
+
+
+def _answer(data: Any, result: Any, first_byte_s: float) -> Answer:
+    begin, end = result.range
+    digest = result.attributes.get(DIGEST_NAME, "")
+    return Answer(data, begin, end, result.meta["size"], digest, first_byte_s)
+
+
+def _options(start: int, length: int | None) -> Any:
+    if length is not None:
+        return {"range": (start, start + length)}
+    return {"range": {"offset": start}} if start else None
+
+
+def _detail(message: str) -> str:
+    lines = message.partition(" error: ")[2] or message
+    return redact_url(lines.splitlines()[0] if lines else "")[:300]
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found.group(1) if found else ""
+
+
+def _import_library() -> Any:
+    try:
+        import obstore
+    except ImportError as error:
+        raise UserError(
+            "the client of object stores is not installed",
+            meaning=f"the package obstore cannot be imported: {error}",
+            advice="pip install 'cm4storage[s3]', or 'cm4storage[azure]'",
+        ) from error
+    return obstore

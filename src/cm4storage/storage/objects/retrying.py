@@ -1,0 +1,90 @@
+"""Trying failed requests again: with growing pauses, within a limit, and counted."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from cm4storage.storage.objects.failure import ObjectFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 4.0
+
+
+class Retrier:
+    """The retries of one store.
+
+    Parameters
+    ----------
+    limit_s : float
+        How long after its start a request is still tried again.
+
+    Attributes
+    ----------
+    count : int
+        The retries so far, of all requests.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def call(self, attempt: Callable[[], T], on_retry: Callable[[], None] | None = None) -> T:
+        """Return what `attempt` returns; after a transient failure call it again.
+
+        Parameters
+        ----------
+        attempt : callable
+            Sends the request once.
+        on_retry : callable, optional
+            Called before each attempt but the first.
+
+        Raises
+        ------
+        ObjectFailure
+            The last one, with the history of its retries.
+        """
+        begin, retries = time.monotonic(), 0
+        while True:
+            try:
+                return attempt()
+            except ObjectFailure as failure:
+                pause_s = _pause_s(retries)
+                elapsed_s = time.monotonic() - begin
+                if not failure.is_transient or not self._has_time(elapsed_s + pause_s):
+                    failure.retries, failure.elapsed_s = retries, elapsed_s
+                    raise
+            self._closed.wait(pause_s)
+            retries += 1
+            self._note(on_retry)
+
+    def close(self) -> None:
+        """Let nobody wait any more: what fails now fails for good."""
+        self._closed.set()
+
+    def _has_time(self, elapsed_s: float) -> bool:
+        return elapsed_s <= self._limit_s and not self._closed.is_set()
+
+    def _note(self, on_retry: Callable[[], None] | None) -> None:
+        with self._lock:
+            self.count += 1
+        if on_retry is not None:
+            on_retry()
+
+
+def _pause_s(retries: int) -> float:
+    """Return the next pause: doubled each time, and spread so that clients do not return at once.
+
+    Exponential backoff with jitter, as the architecture blog of Amazon Web Services recommends.
+    """
+    longest_s: float = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(retries, 10))
+    return longest_s * random.uniform(0.5, 1.0)
