@@ -135,7 +135,7 @@ def _why_missing(store: Store, root: StoreLocation, identity: Identity) -> str:
 
 
 def _lock_file(root: StoreLocation, location: StoreLocation) -> Path:
-    if root.scheme == "file":
+    if root.is_folder:
         return root.path / f".{location.uri.rpartition('/')[2]}.lock"
     if root.server_dir is not None:
         return root.server_dir / "locks" / f"{digest(location.uri)[:16]}.lock"
