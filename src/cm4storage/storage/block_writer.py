@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cm4storage.storage.alignment import Alignment
 
-STAGING_BYTES: Final = 4 * MIB
+STAGING_BYTES: Final = MIB
 """Chunks are gathered up to here."""
 
 # Smaller blocks than a page make file systems read before they write.
