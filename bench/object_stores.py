@@ -1,8 +1,8 @@
 """Our object stores beside bare loops of their clients, in turn, on the same embedded servers.
 
 Usage: ``python bench/object_stores.py [--service s3|azure] [--quick] [--folder DIR]``. Client and
-server share the machine, so the server is often the limit: beside every rate stands what it cost the
-client, in CPU seconds per GB. Of each candidate its best number of threads counts; a ratio is
+server share the machine, so the server is often the limit: beside every rate stands what it cost
+the client, in CPU seconds per GB. Of each candidate its best number of threads counts; a ratio is
 that of one round, and its range that over the rounds. Clients that are not installed are left out.
 """
 
@@ -182,7 +182,8 @@ def print_table(case: Case, found: dict[str, list[Measurement]]) -> None:
     bare = found.get("bare obstore", [])
     print(f"\n### {case.name}\n")
     print(
-        "| client | MB/s (threads) | requests/s | / bare obstore | client CPU-s/GB | / bare obstore | server CPU-s/GB |"
+        "| client | MB/s (threads) | requests/s | / bare obstore "
+        "| client CPU-s/GB | / bare obstore | server CPU-s/GB |"
     )
     print("|---|---|---|---|---|---|---|")
     for name, results in found.items():
