@@ -1,7 +1,7 @@
 """Decide where data are kept: what the user names, else a folder of the CM cache."""
 
 import os
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 EMBEDDED_BUCKET = "s3://cm4storage"
 
@@ -21,6 +21,21 @@ def preprocess(i):
         return _error("--endpoint_url is for the S3 backend: add _s3 to the tags")
     if data_dir.startswith("s3://"):
         return _error(f"--data_dir={data_dir} is for the S3 backend: add _s3 to the tags")
+    return _set_folder(env, data_dir)
+
+
+def _set_folder(env, data_dir):
+    """Use the folder that is named, through the page cache or past it."""
+    scheme, mark, place = data_dir.partition("://")
+    is_direct = bool(mark) and scheme.lower() in ("directio", "direct")
+    if env["MLPERF_STORAGE_BACKEND"] == "directio":
+        if not mark:
+            place = quote(data_dir)
+        elif not is_direct and scheme.lower() != "file":
+            return _error(f"--data_dir={data_dir} is no folder: give a path or directio:///FOLDER")
+        env["MLPERF_STORAGE_DATA_URI"] = f"directio://{place}"
+    elif is_direct:
+        return _error(f"--data_dir={data_dir} is for direct I/O: add _directio to the tags")
     return {"return": 0}
 
 

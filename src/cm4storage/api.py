@@ -86,7 +86,7 @@ def run(
     workload : Resolved
         What `load_workload` returned.
     data_dir : str or Path
-        Where data sets are kept: a folder, or ``s3://bucket/prefix``.
+        Where data sets are kept: a folder, ``directio:///folder`` or ``s3://bucket/prefix``.
     endpoint_url : str, optional
         The S3 service; credentials come from the ``AWS_*`` variables.
     limits, conduct : optional

@@ -72,6 +72,51 @@ def test_file_and_s3_hold_the_same_bytes_and_are_read_in_the_same_order(cm_home,
     assert one["total_bytes"] == other["total_bytes"]
 
 
+def test_direct_io_finds_what_went_through_the_page_cache(new_home, fast, needs_direct_io):
+    """Both backends keep their data in one folder, and the numbers name theirs."""
+    del needs_direct_io
+    reports = []
+    for backend in ("_directio", "_file", "_directio,_cold"):
+        code, output = new_home.run(f"{MAIN},{backend}", f"--params={fast}", "--fsync")
+        assert code == 0, output
+        assert ("generating" in output) is (not reports)
+        reports.append(json.loads((new_home.results()[-1] / "report.json").read_text()))
+    assert [report["backend_type"] for report in reports] == ["directio", "file", "directio"]
+    for key in ("access_order_digest", "access_order_sample", "total_bytes"):
+        assert len({str(report[key]) for report in reports}) == 1
+    # A page of each file that was cut in the middle of a block is all that a cache has.
+    assert all(epoch["page_cache_after_percent"] < 10 for epoch in reports[2]["epochs"])
+
+
+@pytest.mark.parametrize(
+    ("tags", "data_dir", "advice"),
+    [
+        ("", "directio:///data", "add _directio to the tags"),
+        (",_directio", "s3://bucket/prefix", "add _s3 to the tags"),
+        (",_directio", "https://host/x", "give a path or directio:///FOLDER"),
+    ],
+)
+def test_backend_and_data_dir_must_agree(cm_home, tags, data_dir, advice):
+    code, output = cm_home.run(f"setup,storage,backend{tags}", f"--data_dir={data_dir}")
+    assert (code, advice in output) == (1, True), output
+
+
+def test_direct_io_in_memory_is_refused(cm_home, memory_folder):
+    code, output = cm_home.run("setup,storage,backend,_directio", f"--data_dir={memory_folder}")
+    assert code == 1, output
+    assert "directio:// has no meaning on tmpfs: its files are memory" in output
+
+
+@pytest.mark.usefixtures("needs_direct_io")
+@pytest.mark.parametrize("form", ["{0}", "file://{1}", "directio://{1}", "direct://{1}"])
+def test_direct_io_takes_a_path_or_a_uri(cm_home, form):
+    folder = cm_home.work / "direct here"
+    data_dir = form.format(folder, folder.as_uri().removeprefix("file://"))
+    code, output = cm_home.run("setup,storage,backend,_directio", f"--data_dir={data_dir}")
+    assert code == 0, output
+    assert "/direct%20here works" in output
+
+
 def test_two_runs_at_once_share_data_set_and_server(new_home, fast):
     running = [new_home.start(f"{MAIN},_s3", f"--params={fast}") for _ in range(2)]
     outputs = [process.communicate(timeout=240)[0] for process in running]

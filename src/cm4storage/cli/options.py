@@ -27,7 +27,7 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
     """Declare where data are: ``--data_dir``, ``--endpoint_url`` and ``--server_dir``."""
     parser.add_argument(
         "--data_dir", required=True, metavar="PATH|URI",
-        help="where data sets are kept: a folder, file:///folder or s3://bucket/prefix",
+        help="where data sets are kept: a folder, directio:///folder or s3://bucket/prefix",
     )  # fmt: skip
     parser.add_argument(
         "--endpoint_url", metavar="URL",

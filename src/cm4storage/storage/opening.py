@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from cm4storage.storage.directio import DirectStore
 from cm4storage.storage.file import FileStore
 from cm4storage.storage.objects.conduct import Conduct
 from cm4storage.storage.store import RETRY_LIMIT_S
@@ -44,7 +45,8 @@ def open_store(
     """
     with contextlib.ExitStack() as stack:
         if location.is_folder:
-            store: Store = FileStore(location.path, fsync=fsync)
+            folder_store = DirectStore if location.scheme == "directio" else FileStore
+            store: Store = folder_store(location.path, fsync=fsync)
         else:
             service, server = _object_service(location, stack, share_lifeline=share_lifeline)
             store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
