@@ -42,3 +42,10 @@ def new_user(server_dir: Path) -> Iterator[Callable[..., User]]:
     for user in users:
         if user.process.poll() is None:
             user.kill()
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.EmbeddedServer]:
+    """One embedded Azure server for the tests that do not end it."""
+    with embedded.connect(tmp_path_factory.mktemp("shared-azure"), "azure") as server:
+        yield server
