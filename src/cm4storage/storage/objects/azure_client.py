@@ -80,7 +80,6 @@ class AzureSdkClient:
     name = "azure-storage-blob"
     lacks: Mapping[str, str] = {
         "read-into": "azure-storage-blob holds each answer in memory before it hands it over",
-        "streaming-write": "azure-storage-blob is given whole parts",
         "counted-parts": "parts and pages are repeated out of the store's sight",
     }
 
