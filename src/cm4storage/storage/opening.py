@@ -58,16 +58,25 @@ def _object_service(
     location: StoreLocation, stack: contextlib.ExitStack, *, share_lifeline: bool
 ) -> tuple[ObjectService, OwnServer | None]:
     """Return the service of a location, and its embedded server, which `stack` holds."""
-    from cm4storage.storage.objects import s3_service
+    from cm4storage.storage.objects import azure_service, s3_service
 
+    is_azure = location.scheme == "az"
     if location.server_dir is None:
+        if is_azure:
+            return azure_service.from_environment(
+                location.endpoint_url, client_name=location.client
+            ), None
         return s3_service.from_environment(location.endpoint_url), None
     from cm4storage.storage import embedded
 
     server = stack.enter_context(
-        embedded.connect(location.server_dir, share_lifeline=share_lifeline)
+        embedded.connect(
+            location.server_dir, "azure" if is_azure else "s3", share_lifeline=share_lifeline
+        )
     )
     embedded.ensure_bucket(server, location.bucket)
+    if is_azure:
+        return azure_service.of_embedded(server, location.client), server
     return s3_service.of_embedded(server), server
 
 
