@@ -52,6 +52,18 @@ def open_store(
         yield store
 
 
+@contextlib.contextmanager
+def open_objects(
+    location: StoreLocation, *, share_lifeline: bool, retry_limit_s: float
+) -> Iterator[tuple[ObjectService, Store]]:
+    """Open an object store as `open_store` does, and give the service behind it, too."""
+    with contextlib.ExitStack() as stack:
+        service, server = _object_service(location, stack, share_lifeline=share_lifeline)
+        store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
+        stack.callback(store.close)
+        yield service, store
+
+
 def _object_service(
     location: StoreLocation, stack: contextlib.ExitStack, *, share_lifeline: bool
 ) -> tuple[ObjectService, OwnServer | None]:
