@@ -45,11 +45,13 @@ def open_store(
     with contextlib.ExitStack() as stack:
         if location.is_folder:
             store: Store = FileStore(location.path, fsync=fsync)
+            endpoint = f"{location.scheme}://"
         else:
             service, server = _object_service(location, stack, share_lifeline=share_lifeline)
             store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
+            endpoint = service.name
         stack.callback(store.close)
-        yield store
+        yield store if location.log is None else location.log.logged(store, endpoint)
 
 
 @contextlib.contextmanager
