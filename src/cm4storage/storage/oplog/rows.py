@@ -81,8 +81,8 @@ class Writer:
 
     def row(self, event: Event) -> str:
         """Return the next line."""
-        op, root, key, endpoint, ident, start_ns, first_ns, end_ns, *rest = event
-        objects, size_bytes, offset, retries, error = rest
+        op, root, key, endpoint, ident = event[:5]
+        start_ns, first_ns, end_ns, objects, size_bytes, offset, retries, error = event[5:]
         thread = self._threads.setdefault(ident, len(self._threads))
         first = self._time(first_ns) if first_ns else ""
         place = f"{root}/{key}"
