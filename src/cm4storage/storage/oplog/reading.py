@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from cm4storage.core.errors import StorageFault, UserError
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 _NEEDED: Final = ("op", "bytes", "file", "error", "start", "end", "duration_ns")
 _LONGEST_LINE: Final = 1_000_000
+_READ_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,37 @@ def read_lines(path: Path) -> Iterator[str]:
 
     try:
         with path.open("rb") as file:
-            stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-            text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="\n")
-            while line := text.readline(_LONGEST_LINE):
-                # What is no whole line was being written when the process was killed.
-                if line.endswith("\n") and not line.startswith("#"):
-                    yield line.rstrip("\n")
+            begun = b""
+            for piece in _decompressed(file):
+                *lines, begun = (begun + piece).split(b"\n")
+                if len(begun) > _LONGEST_LINE:
+                    raise _no_log(path, "its lines are too long")
+                for line in lines:
+                    if not line.startswith(b"#"):
+                        yield line.decode(errors="replace")
+            # What is no whole line was being written when the process was killed.
     except zstandard.ZstdError as error:
         raise _no_log(path, str(error)) from error
     except OSError as error:
         raise StorageFault(
             f"cannot read the operation log: {error.strerror}", where=str(path)
         ) from error
+
+
+def _decompressed(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield all that a file holds, also of a frame that was never ended.
+
+    The library's own reader keeps the last of such a frame for itself.
+    """
+    import zstandard
+
+    decompressor = zstandard.ZstdDecompressor()
+    frame, rest = decompressor.decompressobj(), b""
+    while data := rest or file.read(_READ_BYTES):
+        yield frame.decompress(data)
+        rest = frame.unused_data
+        if frame.eof:
+            frame = decompressor.decompressobj()
 
 
 def read_rows(path: Path) -> Iterator[Row]:
