@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.storage.diagnosis.bench import Access
 from cm4storage.storage.diagnosis.findings import Observation, Probe
-from cm4storage.storage.diagnosis.services import Endpoint, credentials_source
+from cm4storage.storage.diagnosis.services import credentials_source
 from cm4storage.storage.objects.failure import Kind, ObjectFailure
 from cm4storage.storage.objects.faults import object_fault
 from cm4storage.storage.opening import open_objects
@@ -24,9 +24,7 @@ _MAY_NOT_LIST: Final = frozenset({"AccessDenied", "AuthorizationPermissionMismat
 
 def _open_server(bench: Bench) -> Observation:
     _open_service(bench)
-    url = getattr(bench.service, "endpoint_url", "") or ""
-    bench.endpoint = Endpoint.of(url)
-    return Observation(f"runs at {url}, with credentials of its own", {"endpoint_url": url})
+    return Observation(f"runs at {bench.service.name}, with credentials of its own")
 
 
 def _find_credentials(bench: Bench) -> Observation:
@@ -42,7 +40,7 @@ def _find_credentials(bench: Bench) -> Observation:
             meaning=error.meaning,
             advice=error.advice,
         ) from error
-    text = f"from {source}" if source else "none in the environment; the machine's role is asked"
+    text = f"from {source}" if source else "not from variables; the client finds them by itself"
     return Observation(text, {"source": source})
 
 

@@ -33,7 +33,7 @@ def probes_for(location: StoreLocation) -> tuple[Probe, ...]:
     if location.server_dir is not None:
         way = (*access.SERVER, *network.PROBES, *access.of_service("server", container))
     else:
-        way = (*network.PROBES, *access.CREDENTIALS, *access.of_service("credentials", container))
+        way = (*access.CREDENTIALS, *network.PROBES, *access.of_service("credentials", container))
     return (
         *way,
         *operations.before_others(container),

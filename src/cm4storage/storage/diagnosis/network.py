@@ -24,7 +24,8 @@ _MOST_SKEW_S: Final = 60.0
 
 
 def _resolve(bench: Bench) -> Observation:
-    url = bench.endpoint.url if bench.endpoint else endpoint_url_of(bench.location)
+    service = bench.access.service if bench.access else None
+    url = getattr(service, "endpoint_url", None) or endpoint_url_of(bench.location)
     if not url:
         raise StorageFault(
             "no endpoint is known",

@@ -100,6 +100,11 @@ def _azure(environment: Mapping[str, str]) -> str:
     return f"https://{account}.blob.core.windows.net" if account else ""
 
 
+_AZURE_KEYS: Final = (
+    *("AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY"),
+    *("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"),
+)
+
 WORLDS: Final[Mapping[str, World]] = {
     "s3": World(
         ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
@@ -114,13 +119,11 @@ WORLDS: Final[Mapping[str, World]] = {
         ),
     ),
     "az": World(
-        ("AZURE_STORAGE_ENDPOINT",),
+        ("AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_SERVICE_ENDPOINT"),
         _azure,
         (
             ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_CONNECTION_STRING"),
-            ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_TOKEN"),
-            ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCOUNT_KEY"),
-            ("AZURE_STORAGE_KEY", "AZURE_STORAGE_KEY"),
+            *((name, name) for name in _AZURE_KEYS),
             ("AZURE_CLIENT_ID", "the identity that AZURE_CLIENT_ID names"),
         ),
     ),

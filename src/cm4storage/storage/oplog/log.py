@@ -67,8 +67,11 @@ class FileLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(*([StorageFault] if error is not None else [])):
+        try:
             self.close()
+        except StorageFault:
+            if error is None:  # what went wrong in the work tells more
+                raise
 
     def logged(self, store: Store, endpoint: str) -> Store:
         """Return `store` such that each operation becomes a row."""
