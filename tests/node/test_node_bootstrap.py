@@ -133,7 +133,7 @@ def test_a_mistyped_option_does_not_start_anything(node: Node) -> None:
     assert not list(node.folder.glob("cm/repos/local/cache/*"))
 
 
-@pytest.mark.slow
+@pytest.mark.install
 @pytest.mark.skipif(not can_cut_the_network(), reason="the network cannot be cut off here")
 def test_embedded_server_works_with_the_network_cut_off(node: Node) -> None:
     done = node.cm("bootstrap", "cm4storage", "--extras=s3")
