@@ -7,4 +7,5 @@ bash "$MLPERF_STORAGE_LAUNCHER" generate \
   ${MLPERF_STORAGE_ENDPOINT_URL:+"--endpoint_url=$MLPERF_STORAGE_ENDPOINT_URL"} \
   ${MLPERF_STORAGE_SERVER_DIR:+"--server_dir=$MLPERF_STORAGE_SERVER_DIR"} \
   "${flags[@]}" \
+  ${MLPERF_STORAGE_GENERATE_OPLOG:+"--oplog=$MLPERF_STORAGE_GENERATE_OPLOG"} \
   --result_file=data-set.json

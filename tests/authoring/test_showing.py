@@ -21,7 +21,7 @@ def test_a_recipe_for_people(cm: CM) -> None:
         "cached: yes",
         "_file",
         "MLPERF_STORAGE_FOLDER         The folder, in the cache entry",
-        "tests: 2",
+        "tests: 3",
     ):
         assert text in done.stdout
 

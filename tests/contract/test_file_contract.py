@@ -10,10 +10,13 @@ from store_contract import StoreContract
 from cm4storage.storage.direct_reads import DirectReads
 from cm4storage.storage.file import FileStore
 from cm4storage.storage.limited_reads import LimitedReads
+from cm4storage.storage.oplog import FileLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from cm4storage.storage.store import Store
 
 
 class TestFileStore(StoreContract):
@@ -42,6 +45,17 @@ class TestSyncedFileStore(TestFileStore):
         store = FileStore(root, fsync=True)
         yield store
         store.close()
+
+
+class TestLoggedFiles(TestFileStore):
+    """Each operation becomes a row of a log."""
+
+    @pytest.fixture
+    def store(self, root: Path, tmp_path: Path) -> Iterator[Store]:
+        below = FileStore(root)
+        with FileLog(tmp_path / "log") as log:
+            yield log.logged(below, "file://")
+        below.close()
 
 
 class TestLimitedReads(TestFileStore):

@@ -12,6 +12,7 @@ from cm4storage.loader.counting_store import CountingStore
 from cm4storage.storage.direct_reads import read_directly
 from cm4storage.storage.kept_reads import KeptReads
 from cm4storage.storage.limited_reads import LimitedReads
+from cm4storage.storage.oplog.logged_store import below_the_log
 from cm4storage.workload.plan import Plan
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Layers:
         """
         reader = workload.reader
         if reader.odirect:
-            store = read_directly(store)
+            store = below_the_log(store, read_directly)
         if reader.transfer_size is not None:
             store = LimitedReads(store, reader.transfer_size)
         if reader.read_type == "on_demand":

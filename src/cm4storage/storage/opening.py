@@ -47,11 +47,25 @@ def open_store(
         if location.is_folder:
             folder_store = DirectStore if location.scheme == "directio" else FileStore
             store: Store = folder_store(location.path, fsync=fsync)
+            endpoint = f"{location.scheme}://"
         else:
             service, server = _object_service(location, stack, share_lifeline=share_lifeline)
             store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
+            endpoint = service.name
         stack.callback(store.close)
-        yield store
+        yield store if location.log is None else location.log.logged(store, endpoint)
+
+
+@contextlib.contextmanager
+def open_objects(
+    location: StoreLocation, *, share_lifeline: bool, retry_limit_s: float
+) -> Iterator[tuple[ObjectService, Store]]:
+    """Open an object store as `open_store` does, and give the service behind it, too."""
+    with contextlib.ExitStack() as stack:
+        service, server = _object_service(location, stack, share_lifeline=share_lifeline)
+        store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
+        stack.callback(store.close)
+        yield service, store
 
 
 def _object_service(
