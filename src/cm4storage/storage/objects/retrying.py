@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cm4storage.storage.objects.failure import ObjectFailure
+from cm4storage.storage.objects.failure import Kind, ObjectFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 4.0
+_DAMAGED_RETRIES: Final = 2
+"""What differs from its digest three times in a row was not damaged on the way."""
 
 
 class Retrier:
@@ -60,7 +62,8 @@ class Retrier:
             except ObjectFailure as failure:
                 pause_s = _pause_s(retries)
                 elapsed_s = time.monotonic() - begin
-                if not failure.is_transient or not self._has_time(elapsed_s + pause_s):
+                has_time = self._has_time(elapsed_s + pause_s)
+                if not has_time or not _may_pass(failure, retries):
                     failure.retries, failure.elapsed_s = retries, elapsed_s
                     raise
             self._closed.wait(pause_s)
@@ -79,6 +82,12 @@ class Retrier:
             self.count += 1
         if on_retry is not None:
             on_retry()
+
+
+def _may_pass(failure: ObjectFailure, retries: int) -> bool:
+    if failure.kind is Kind.DAMAGED:
+        return retries < _DAMAGED_RETRIES
+    return failure.is_transient
 
 
 def _pause_s(retries: int) -> float:
