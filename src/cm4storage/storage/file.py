@@ -60,6 +60,11 @@ class FileStore:
         """The folder as a ``file://`` URI."""
         return self._uri
 
+    @property
+    def retries(self) -> int:
+        """None: what a file system refuses, it refuses."""
+        return 0
+
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> _Loan:
         """Lend a range of a file in a pooled buffer; see `Store.read`."""
         check_range(start, length)

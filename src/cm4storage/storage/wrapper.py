@@ -22,6 +22,11 @@ class StoreWrapper:
         """The root of the store."""
         return self._store.uri
 
+    @property
+    def retries(self) -> int:
+        """How many requests the store below has sent again."""
+        return self._store.retries
+
     def read(
         self, key: str, *, start: int = 0, length: int | None = None
     ) -> AbstractContextManager[memoryview]:
