@@ -48,6 +48,13 @@ def mlcr(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Run what takes minutes: jobs on a flaky service, and dozens of first calls at once."""
+    session.install("--editable", ".[test]")
+    session.run("pytest", "-m", "soak", *session.posargs, env={"CM4STORAGE_SOAK": "1"})
+
+
+@nox.session
 def dlio(session: nox.Session) -> None:
     """Let dlio-benchmark train on our data sets, and train on its own; 2.6 GB of packages."""
     session.install("--editable", ".[test]")

@@ -27,6 +27,8 @@ class Retrier:
     ----------
     limit_s : float
         How long after its start a request is still tried again.
+    is_in_vain : callable
+        Tells that nothing can succeed any more.
 
     Attributes
     ----------
@@ -34,8 +36,9 @@ class Retrier:
         The retries so far, of all requests.
     """
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, is_in_vain: Callable[[], bool]) -> None:
         self._limit_s = limit_s
+        self._is_in_vain = is_in_vain
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self.count = 0
@@ -75,7 +78,8 @@ class Retrier:
         self._closed.set()
 
     def _has_time(self, elapsed_s: float) -> bool:
-        return elapsed_s <= self._limit_s and not self._closed.is_set()
+        is_over = elapsed_s > self._limit_s or self._closed.is_set()
+        return not is_over and not self._is_in_vain()
 
     def _note(self, on_retry: Callable[[], None] | None) -> None:
         with self._lock:

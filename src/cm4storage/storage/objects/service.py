@@ -66,6 +66,9 @@ class OwnServer(Protocol):
     def free_bytes(self) -> int:
         """Return the space left for its data."""
 
+    def has_ended(self) -> bool:
+        """Tell whether it is surely gone, so that nobody need wait for it."""
+
     def explain(self, fault: StorageFault) -> StorageFault:
         """Return what `fault` has to do with the server's state."""
 

@@ -31,6 +31,10 @@ T = TypeVar("T")
 _DEFAULT_CONDUCT: Final = Conduct()
 
 
+def _never() -> bool:
+    return False
+
+
 def _unknown(_key: str) -> str:
     return ""
 
@@ -64,7 +68,8 @@ class ObjectStore:
         self._conduct = conduct
         self._server = server
         self._uri = f"{service.scheme}://{container}/{prefix}".rstrip("/")
-        self._retrier = Retrier(conduct.retry_limit_s)
+        is_in_vain = _never if server is None else server.has_ended
+        self._retrier = Retrier(conduct.retry_limit_s, is_in_vain)
         self._client = service.client(container, prefix, conduct.retry_limit_s)
         self._known_digest: Callable[[str], str] = _unknown
 
