@@ -37,7 +37,7 @@ _TEXTS: Final[dict[Kind, tuple[str, str, str]]] = {
     ),
     Kind.SILENT: (
         "cannot {action}: the service fell silent{history}",
-        "it took the request, and sent nothing more until the time was up",
+        "it sent nothing until the time was up, or the link is too slow for what was sent to it",
         "check the service's log and load, and the network between",
     ),
     Kind.BROKEN_OFF: (
