@@ -30,6 +30,16 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs, env={"CM_REPOS": f"{repositories}/cm"})
 
 
+@nox.session
+@nox.parametrize("mark", ["install", "soak"], ids=["install", "soak"])
+def long(session: nox.Session, mark: str) -> None:
+    """Run the tests that take too long for each change."""
+    session.install("--editable", ".[test]")
+    repositories = session.create_tmp()
+    environment = {"CM_REPOS": f"{repositories}/cm"}
+    session.run("pytest", "-m", mark, *session.posargs, env=environment)
+
+
 def python_with(session: nox.Session, *packages: str) -> str:
     """Return the Python of another environment, which has these packages and none of ours."""
     place = str(Path(session.create_tmp(), "other").resolve())
@@ -45,13 +55,6 @@ def mlcr(session: nox.Session) -> None:
     session.install("--editable", ".[test]")
     environment = {"CM4STORAGE_MLCFLOW_PYTHON": python_with(session, "mlcflow==1.3.8")}
     session.run("pytest", "tests/portability/test_mlcflow.py", *session.posargs, env=environment)
-
-
-@nox.session
-def soak(session: nox.Session) -> None:
-    """Run what takes minutes: jobs on a flaky service, and dozens of first calls at once."""
-    session.install("--editable", ".[test]")
-    session.run("pytest", "-m", "soak", *session.posargs, env={"CM4STORAGE_SOAK": "1"})
 
 
 @nox.session

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 from store_contract import StoreContract
 
-from cm4storage.storage.direct_reads import DirectReads, file_system_of
+from cm4storage.storage.direct_reads import DirectReads
 from cm4storage.storage.file import FileStore
 from cm4storage.storage.limited_reads import LimitedReads
 
@@ -64,23 +63,10 @@ class TestDirectReads(TestFileStore):
     """Files that are read past the page cache."""
 
     @pytest.fixture
-    def store(self, root: Path) -> Iterator[DirectReads]:
-        if not can_read_directly(root.parent):
-            pytest.skip("this file system refuses O_DIRECT")
+    def store(self, root: Path, needs_direct_io: None) -> Iterator[DirectReads]:
+        del needs_direct_io
         below = FileStore(root)
         store = DirectReads(below)
         yield store
         store.close()
         below.close()
-
-
-def can_read_directly(folder: Path) -> bool:
-    probe = folder / "probe"
-    probe.write_bytes(b"x")
-    try:
-        os.close(os.open(probe, os.O_RDONLY | os.O_DIRECT))
-    except OSError:
-        return False
-    finally:
-        probe.unlink()
-    return file_system_of(str(folder)) != "tmpfs"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from pathlib import Path
@@ -37,7 +36,6 @@ FAULTS = (
 )
 SLOW = (Fault.SLOW_START, Fault.SLOW_MIDDLE)
 SHARE = 0.08
-SOAK = "CM4STORAGE_SOAK"
 
 
 def open_things() -> tuple[int, int]:
@@ -94,7 +92,6 @@ def test_runs_on_a_flaky_service(place: StoreLocation, proxy: FaultyProxy) -> No
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(SOAK not in os.environ, reason=f"takes minutes: nox -s soak, or {SOAK}=1")
 @pytest.mark.timeout(3000)
 def test_two_hundred_runs_on_a_flaky_service(place: StoreLocation, proxy: FaultyProxy) -> None:
     run_often(place, proxy, 200)

@@ -22,6 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_workload(parser)
     options.add_storage(parser)
     options.add_threads(parser, "files are made at a time; no byte depends on it", DATASET_THREADS)
+    parser.add_argument(
+        "--fsync", action="store_true",
+        help="make each file and its folder entry durable before the next; local files only",
+    )  # fmt: skip
     options.add_result_file(parser)
 
 
@@ -36,6 +40,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         console.progress(),
         console.say,
         threads=args.threads,
+        fsync=args.fsync,
     )
     manifest = prepared.manifest
     if not prepared.generated:

@@ -29,15 +29,17 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
     """Declare where data are: ``--data_dir``, ``--endpoint_url`` and ``--server_dir``."""
     parser.add_argument(
         "--data_dir", required=True, metavar="PATH|URI",
-        help="where data sets are kept: a folder, file:///folder or s3://bucket/prefix",
+        help="where data sets are kept: a folder, directio:///folder, s3://bucket/prefix "
+        "or az://container/prefix",
     )  # fmt: skip
     parser.add_argument(
         "--endpoint_url", metavar="URL",
-        help="the S3 endpoint; credentials come from the AWS_* variables",
+        help="the endpoint of S3 or Azure; credentials come from the AWS_* or AZURE_STORAGE_* "
+        "variables",
     )  # fmt: skip
     parser.add_argument(
         "--server_dir", type=Path, metavar="FOLDER",
-        help="use an embedded S3 server that keeps its data in this folder",
+        help="use an embedded server that keeps its data in this folder",
     )  # fmt: skip
 
 

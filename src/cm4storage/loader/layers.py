@@ -9,7 +9,7 @@ from cm4storage.core.errors import UserError
 from cm4storage.core.memory import machine_memory_bytes
 from cm4storage.core.units import format_bytes
 from cm4storage.loader.counting_store import CountingStore
-from cm4storage.storage.direct_reads import DirectReads
+from cm4storage.storage.direct_reads import read_directly
 from cm4storage.storage.kept_reads import KeptReads
 from cm4storage.storage.limited_reads import LimitedReads
 from cm4storage.workload.plan import Plan
@@ -38,7 +38,7 @@ class Layers:
         """
         reader = workload.reader
         if reader.odirect:
-            store = DirectReads(store)
+            store = read_directly(store)
         if reader.transfer_size is not None:
             store = LimitedReads(store, reader.transfer_size)
         if reader.read_type == "on_demand":

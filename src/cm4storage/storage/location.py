@@ -248,7 +248,8 @@ def check_endpoint(endpoint_url: str) -> None:
         raise UserError(
             "an endpoint must not hold credentials",
             where=shown,
-            advice="put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            advice="put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or on Azure into "
+            "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
         )
     if parts.query or parts.fragment:
         raise UserError("an endpoint has no query or fragment", where=shown, advice=advice)

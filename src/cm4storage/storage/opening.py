@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from cm4storage.storage.directio import DirectStore
 from cm4storage.storage.file import FileStore
 from cm4storage.storage.objects.conduct import Conduct
 from cm4storage.storage.store import RETRY_LIMIT_S
@@ -47,7 +48,8 @@ def open_store(
     """
     with contextlib.ExitStack() as stack:
         if location.is_folder:
-            store: Store = FileStore(location.path, fsync=fsync)
+            folder_store = DirectStore if location.scheme == "directio" else FileStore
+            store: Store = folder_store(location.path, fsync=fsync)
         else:
             service, server = _object_service(location, stack, share_lifeline=share_lifeline)
             conduct = Conduct(retry_limit_s=retry_limit_s, verifies=verifies)
@@ -60,16 +62,25 @@ def _object_service(
     location: StoreLocation, stack: contextlib.ExitStack, *, share_lifeline: bool
 ) -> tuple[ObjectService, OwnServer | None]:
     """Return the service of a location, and its embedded server, which `stack` holds."""
-    from cm4storage.storage.objects import s3_service
+    from cm4storage.storage.objects import azure_service, s3_service
 
+    is_azure = location.scheme == "az"
     if location.server_dir is None:
+        if is_azure:
+            return azure_service.from_environment(
+                location.endpoint_url, client_name=location.client
+            ), None
         return s3_service.from_environment(location.endpoint_url), None
     from cm4storage.storage import embedded
 
     server = stack.enter_context(
-        embedded.connect(location.server_dir, share_lifeline=share_lifeline)
+        embedded.connect(
+            location.server_dir, "azure" if is_azure else "s3", share_lifeline=share_lifeline
+        )
     )
     embedded.ensure_bucket(server, location.bucket)
+    if is_azure:
+        return azure_service.of_embedded(server, location.client), server
     return s3_service.of_embedded(server), server
 
 
