@@ -20,6 +20,10 @@ _DAMAGED_RETRIES: Final = 2
 """What differs from its digest three times in a row was not damaged on the way."""
 
 
+def _never() -> bool:
+    return False
+
+
 class Retrier:
     """The retries of one store.
 
@@ -36,7 +40,7 @@ class Retrier:
         The retries so far, of all requests.
     """
 
-    def __init__(self, limit_s: float, is_in_vain: Callable[[], bool]) -> None:
+    def __init__(self, limit_s: float, is_in_vain: Callable[[], bool] = _never) -> None:
         self._limit_s = limit_s
         self._is_in_vain = is_in_vain
         self._closed = threading.Event()

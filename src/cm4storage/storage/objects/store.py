@@ -31,10 +31,6 @@ T = TypeVar("T")
 _DEFAULT_CONDUCT: Final = Conduct()
 
 
-def _never() -> bool:
-    return False
-
-
 def _unknown(_key: str) -> str:
     return ""
 
@@ -68,8 +64,9 @@ class ObjectStore:
         self._conduct = conduct
         self._server = server
         self._uri = f"{service.scheme}://{container}/{prefix}".rstrip("/")
-        is_in_vain = _never if server is None else server.has_ended
-        self._retrier = Retrier(conduct.retry_limit_s, is_in_vain)
+        self._retrier = Retrier(conduct.retry_limit_s)
+        if server is not None:
+            self._retrier = Retrier(conduct.retry_limit_s, server.has_ended)
         self._client = service.client(container, prefix, conduct.retry_limit_s)
         self._known_digest: Callable[[str], str] = _unknown
 
