@@ -104,6 +104,15 @@ def s3_location(s3_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> S
     return StoreLocation.parse(name, endpoint_url=s3_server.endpoint_url)
 
 
+def test_what_another_store_notes_is_in_no_row(s3_location: StoreLocation, tmp_path: Path) -> None:
+    with open_store(s3_location) as other:
+        other.write("object", [memoryview(b"x")])
+        with other.read("object"):
+            pass
+    rows = logged(StoreLocation.parse(str(tmp_path / "data")), tmp_path / "log", use_everything)
+    assert [row.first_byte_s for row in rows] == [None] * len(rows)
+
+
 def test_each_operation_on_s3_is_a_row_with_its_first_byte(
     s3_location: StoreLocation, s3_server: EmbeddedServer, tmp_path: Path
 ) -> None:

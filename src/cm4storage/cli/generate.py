@@ -51,6 +51,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         f"data set {prepared.location.uri}: {format_count(manifest.files, 'file')}, "
         f"{format_bytes(manifest.total_bytes)}, content {manifest.content_digest}"
     )
+    options.say_retries(console, prepared.retries)
     options.write_result(
         args,
         {
@@ -60,6 +61,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
             "files": manifest.files,
             "total_bytes": manifest.total_bytes,
             "content_digest": manifest.content_digest,
+            "retries": prepared.retries,
         },
     )
     return 0

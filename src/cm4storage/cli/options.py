@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.files import write_json_atomically
+from cm4storage.core.units import format_count
 from cm4storage.storage.location import StoreLocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cm4storage.report.console import Console
     from cm4storage.workload.explain import Request
 
 
@@ -76,6 +78,13 @@ def request(args: argparse.Namespace, *, model: str, config: Path | None) -> Req
         seed=args.seed,
         config_dir=args.config_dir,
     )
+
+
+def say_retries(console: Console, retries: int) -> None:
+    """Say that requests had to be sent again; nothing where none was."""
+    if retries:
+        was = "was" if retries == 1 else "were"
+        console.say(f"{format_count(retries, 'request')} {was} sent again")
 
 
 def add_result_file(parser: argparse.ArgumentParser) -> None:

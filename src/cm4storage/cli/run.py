@@ -92,6 +92,7 @@ def _tell(args: argparse.Namespace, console: Console, finished: Finished) -> int
         console.complain(f"warning: {format_count(skipped, 'file')} skipped, the first because of")
         console.complain(f"  {record.faults[0]}")
     console.say(f"read {format_bytes(total_bytes)} in {format_seconds(seconds)}")
+    options.say_retries(console, record.retries)
     console.say(f"record of the run: {finished.folder}")
     options.write_result(args, {"run_dir": str(finished.folder)})
     return 0

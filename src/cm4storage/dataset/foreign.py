@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
-from cm4storage.storage.opening import open_store
+from cm4storage.dataset.digests import open_to_read
 from cm4storage.storage.page_cache import LocalFiles
 from cm4storage.storage.store import MissingObject
 from cm4storage.workload.plan import Plan, Split
@@ -67,7 +67,7 @@ def open_foreign(workload: Workload, location: StoreLocation) -> Iterator[OpenFo
     StorageFault
         If the storage fails.
     """
-    with open_store(location) as store:
+    with open_to_read(workload, location) as store:
         listed, wrong = _listed(workload, store)
         if wrong:
             raise _not_there(store, wrong)
@@ -87,7 +87,7 @@ def open_foreign_in_part(
     StorageFault
         If the storage fails.
     """
-    with open_store(location) as store:
+    with open_to_read(workload, location) as store:
         listed, wrong = _listed(workload, store)
         if not listed.files:
             raise _not_there(store, wrong)

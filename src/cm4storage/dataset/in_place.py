@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cm4storage.dataset import manifest as manifests
+from cm4storage.dataset.digests import expect_as_generated, open_to_read
 from cm4storage.dataset.foreign import open_foreign
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.opening import OpenDataset
 from cm4storage.dataset.verification import require_complete
-from cm4storage.storage.opening import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +33,11 @@ def open_in_place(workload: Workload, location: StoreLocation) -> Iterator[Reada
     StorageFault
         If it is not as its manifest says.
     """
-    with open_store(location) as store:
+    with open_to_read(workload, location) as store:
         manifest = _own_manifest(workload, store)
         if manifest is not None:
             require_complete(store, manifest)
+            expect_as_generated(store, manifest)
             yield OpenDataset(store, manifest)
             return
     with open_foreign(workload, location) as dataset:

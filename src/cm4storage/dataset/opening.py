@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import UserError
 from cm4storage.dataset import manifest as manifests
+from cm4storage.dataset.digests import expect_as_generated, open_to_read
 from cm4storage.dataset.identity import Identity
 from cm4storage.dataset.journal import Journal
 from cm4storage.dataset.placement import in_folder_of_its_own
 from cm4storage.dataset.verification import require_complete
-from cm4storage.storage.opening import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +77,7 @@ def open_unverified(
     """Open the data set of `workload` as `open_dataset` does, but look at the manifest alone."""
     identity = Identity.of(workload)
     location = placement(root, identity)
-    with open_store(location) as store:
+    with open_to_read(workload, location) as store:
         manifest = manifests.read(store)
         if manifest is None:
             raise _absent(store, identity)
@@ -88,6 +88,7 @@ def open_unverified(
                 meaning=", ".join(identity.differences(manifest.identity)),
                 advice="choose another folder, or the options that the data set was generated with",
             )
+        expect_as_generated(store, manifest)
         yield OpenDataset(store, manifest)
 
 

@@ -45,12 +45,15 @@ class Prepared:
         False when it was found.
     reason : str
         Why it was found or generated.
+    retries : int
+        How many requests to the storage were sent again on the way.
     """
 
     location: StoreLocation
     manifest: Manifest
     generated: bool
     reason: str
+    retries: int = 0
 
 
 def prepare(
@@ -91,19 +94,19 @@ def prepare(
     """
     identity = Identity.of(workload)
     location = placement(root, identity)
-    with open_store(location, fsync=fsync) as store:
+    with open_store(location, fsync=fsync, verifies=True) as store:
         found, reason = _find(store, identity)
         if found is not None:
-            return Prepared(location, found, generated=False, reason=reason)
+            return Prepared(location, found, False, reason, store.retries)
         waiting = "another process is generating this data set; waiting for it"
         with locked(_lock_file(root, location), on_wait=lambda: say(waiting)):
             found, reason = _find(store, identity)
             if found is not None:
-                return Prepared(location, found, generated=False, reason=reason)
+                return Prepared(location, found, False, reason, store.retries)
             reason = reason or _why_missing(store, root, identity)
             say(f"miss: {reason}; generating {location.uri}")
             made = generate(workload, store, progress, say, threads=threads)
-            return Prepared(location, made, generated=True, reason=reason)
+            return Prepared(location, made, True, reason, store.retries)
 
 
 def _find(store: Store, identity: Identity) -> tuple[Manifest | None, str]:

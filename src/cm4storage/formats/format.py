@@ -198,6 +198,16 @@ def format_of(dataset: DatasetSection) -> Format:
     return kind(dataset)
 
 
+def checks_itself(name: str) -> bool:
+    """Tell whether files of a format hold checksums over their samples, which readers compare.
+
+    npz and png have CRC-32, tfrecord CRC-32C, parquet one for each page, and our jpeg files hold
+    one of all their bytes. What has none is compared with digests beside it, where it is stored
+    as an object.
+    """
+    return name in ("npz", "tfrecord", "png", "jpeg", "parquet", "synthetic")
+
+
 _FORMATS: dict[str, Callable[[], Callable[[DatasetSection], Format]]] = {
     "npz": lambda: import_module("cm4storage.formats.npz").Npz,
     "npy": lambda: import_module("cm4storage.formats.npy").Npy,

@@ -152,6 +152,7 @@ def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetim
         evaluations=outcome.evaluations,
         conduct=asdict(job.conduct) | {"own_parts": job.plugins.given()},
         faults=outcome.counters.faults,
+        retries=dataset.store.retries,
     )
 
 

@@ -56,9 +56,16 @@ def _figures(report: dict[str, Any]) -> list[str]:
         _row("throughput", _measured(report, "throughput_{}samples_per_sec", "samples/s")),
         _row("read from storage", _measured(report, "read_{}mib_per_s", "MiB/s")),
         _row("bytes read", amount),
+        *_retries(report),
         *_page_cache(report),
         *_evaluation(report),
     ]
+
+
+def _retries(report: dict[str, Any]) -> list[str]:
+    """Return how many requests failed first: they cost time that the figures have in them."""
+    count = report["retries"]
+    return [_row("sent again", format_count(count, "request"))] if count else []
 
 
 def _page_cache(report: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "run.json"
 SCHEMA = "cm4storage.run"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class RunRecord:
         that are the caller's, and are not named in the workload.
     faults : list of str
         The first errors of skipped files.
+    retries : int
+        How many requests to the storage were sent again, as far as the client tells.
     """
 
     start: str
@@ -108,6 +110,7 @@ class RunRecord:
     evaluations: list[EpochRecord] = field(default_factory=list)
     conduct: dict[str, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    retries: int = 0
 
     def save(self, folder: Path) -> None:
         """Write the record to `folder`."""
@@ -151,7 +154,7 @@ def _version_of(document: dict[str, Any]) -> int:
 
 
 def _from_document(document: dict[str, Any]) -> RunRecord:
-    for name in ("epochs", "evaluations"):  # version 1 had no evaluations
+    for name in ("epochs", "evaluations"):  # version 1 had no evaluations, 2 no retries
         document[name] = [EpochRecord(**epoch) for epoch in document.get(name, [])]
     document["stages"] = {
         name: Histogram.from_json(stage) for name, stage in document["stages"].items()

@@ -95,6 +95,7 @@ def _evaluation(figures: RunFigures) -> dict[str, Any]:
             for epoch, metrics in zip(figures.record.evaluations, figures.evaluations, strict=True)
         ],
         "skipped_files": figures.skipped_files,
+        "retries": figures.record.retries,
         "first_faults": figures.record.faults,
     }
 
@@ -152,7 +153,7 @@ _RUN_COLUMNS = (
     "benchmark_name", "scale", "backend_type", "framework", "format", "batch_size", "read_threads",
     "shuffle", "seed", "data_folder", "total_samples", "total_bytes", "au_mean_percent",
     "au_stdev_percent", "au_met", "throughput_samples_per_sec", "read_mib_per_s",
-    "total_execution_time_secs",
+    "total_execution_time_secs", "retries",
     *(f"{s}{p}_latency_ms" for s in _STAGE_PREFIXES for p in (*PERCENTILES, "max")),
 )  # fmt: skip
 _EPOCH_COLUMNS = (

@@ -110,6 +110,11 @@ class FolderStore(ABC):
         """Return the path of a file."""
         return self._path(key)
 
+    @property
+    def retries(self) -> int:
+        """None: what a file system refuses, it refuses."""
+        return 0
+
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         """Yield the files whose key starts with `prefix`; see `Store.list`."""
         return list_files(self._root, prefix)

@@ -25,6 +25,7 @@ def open_store(
     fsync: bool = False,
     share_lifeline: bool = False,
     retry_limit_s: float = RETRY_LIMIT_S,
+    verifies: bool = False,
 ) -> Iterator[Store]:
     """Open the store at `location`, and close it when the context ends.
 
@@ -42,6 +43,8 @@ def open_store(
         Keep an embedded server until the run that this process belongs to ends.
     retry_limit_s : float
         For object stores: after this long no failed request is tried again.
+    verifies : bool
+        For object stores: compare whole objects with their digests; see `Conduct`.
     """
     with contextlib.ExitStack() as stack:
         if location.is_folder:
@@ -50,7 +53,8 @@ def open_store(
             endpoint = f"{location.scheme}://"
         else:
             service, server = _object_service(location, stack, share_lifeline=share_lifeline)
-            store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
+            conduct = Conduct(retry_limit_s=retry_limit_s, verifies=verifies)
+            store = _open_objects(location, service, conduct, server)
             endpoint = service.name
         stack.callback(store.close)
         yield store if location.log is None else location.log.logged(store, endpoint)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from cm4storage.core.errors import StorageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 
@@ -52,6 +52,10 @@ class Store(Protocol):
     @property
     def uri(self) -> str:
         """The root, as ``file:///folder`` or ``s3://bucket/prefix``; never with credentials."""
+
+    @property
+    def retries(self) -> int:
+        """How many requests have been sent again so far, as far as that is known; 0 for files."""
 
     def read(
         self, key: str, *, start: int = 0, length: int | None = None
@@ -105,3 +109,18 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release connections and pooled memory."""
+
+
+@runtime_checkable
+class ComparesDigests(Protocol):
+    """A store that compares what it reads with digests, where it knows them."""
+
+    def expect(self, digest_of: Callable[[str], str]) -> None:
+        """Learn the digests of objects that have none beside them.
+
+        Parameters
+        ----------
+        digest_of : callable
+            From a key to the XXH3 (128 bits, in hex) of the whole object, empty where it is not
+            known. Called while the object is read, from any thread.
+        """

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cm4storage.storage.store import ComparesDigests
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from cm4storage.storage.store import ObjectStat, Store
@@ -21,6 +23,16 @@ class StoreWrapper:
     def uri(self) -> str:
         """The root of the store."""
         return self._store.uri
+
+    def expect(self, digest_of: Callable[[str], str]) -> None:
+        """Hand the digests to a store that compares; see `ComparesDigests`."""
+        if isinstance(self._store, ComparesDigests):
+            self._store.expect(digest_of)
+
+    @property
+    def retries(self) -> int:
+        """How many requests the store below has sent again."""
+        return self._store.retries
 
     def read(
         self, key: str, *, start: int = 0, length: int | None = None

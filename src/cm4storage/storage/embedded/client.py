@@ -87,6 +87,10 @@ class EmbeddedServer:
         """Return the space left in the server's folder."""
         return condition.free_bytes(self._folder)
 
+    def has_ended(self) -> bool:
+        """Tell whether the server has stopped."""
+        return condition.has_ended(self._link, wait_s=0.0)
+
     def explain(self, fault: StorageFault) -> StorageFault:
         """Return what `fault`, met in a request, has to do with the state of this server."""
         has_ended = condition.has_ended(self._link)

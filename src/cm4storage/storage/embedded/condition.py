@@ -47,13 +47,13 @@ def free_bytes(folder: Path) -> int:
     return space.f_bavail * space.f_frsize
 
 
-def has_ended(link: socket.socket) -> bool:
-    """Tell whether the supervisor has gone: then its connection is at its end."""
+def has_ended(link: socket.socket, wait_s: float = _DEATH_LIMIT_S) -> bool:
+    """Tell whether the supervisor has gone, or goes within `wait_s`: its connection ends then."""
     if link.fileno() < 0:
         return True
     poll = select.poll()  # select() cannot watch high descriptors
     poll.register(link, select.POLLIN)
-    if not poll.poll(_DEATH_LIMIT_S * 1000):
+    if not poll.poll(wait_s * 1000):
         return False
     try:
         return link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""

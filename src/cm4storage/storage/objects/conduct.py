@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from cm4storage.core.units import MIB
+from cm4storage.core.units import KIB, MIB
 from cm4storage.storage.store import RETRY_LIMIT_S
+
+ALWAYS_VERIFIED_BYTES: Final = 64 * KIB
+"""So small an object costs a request; its digest costs a thousandth of that."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class Conduct:
     part_bytes : int
         Objects below this size are written by one request, others in parts of it.
     verifies : bool
-        Compare what is read of whole objects with the digest that was stored beside them.
+        Compare what is read of whole objects with the digest that was stored beside them, or that
+        is known from elsewhere. Objects of at most `ALWAYS_VERIFIED_BYTES` always are.
     """
 
     retry_limit_s: float = RETRY_LIMIT_S

@@ -17,6 +17,7 @@ class Kind(enum.Enum):
     NO_CREDENTIALS = enum.auto()
     PAST_THE_END = enum.auto()
     UNREACHABLE = enum.auto()
+    SILENT = enum.auto()
     BROKEN_OFF = enum.auto()
     DAMAGED = enum.auto()
     ANSWERED = enum.auto()
@@ -42,6 +43,8 @@ class ObjectFailure(Exception):
         How often the request has been tried again.
     elapsed_s : float
         How long that took.
+    is_final : bool
+        The request cannot be sent again, whatever failed.
     """
 
     def __init__(
@@ -54,10 +57,13 @@ class ObjectFailure(Exception):
         self.code = code
         self.retries = 0
         self.elapsed_s = 0.0
+        self.is_final = False
 
     @property
     def is_transient(self) -> bool:
         """Tell whether the same request may succeed a little later."""
+        if self.is_final:
+            return False
         if self.kind is Kind.ANSWERED:
             return self.status in _TRANSIENT_STATUS
-        return self.kind in (Kind.UNREACHABLE, Kind.BROKEN_OFF, Kind.DAMAGED)
+        return self.kind in (Kind.UNREACHABLE, Kind.SILENT, Kind.BROKEN_OFF, Kind.DAMAGED)

@@ -35,6 +35,11 @@ _TEXTS: Final[dict[Kind, tuple[str, str, str]]] = {
         "nothing listens there, a firewall drops the packets, or it has just stopped",
         "check the endpoint and that the service runs",
     ),
+    Kind.SILENT: (
+        "cannot {action}: the service fell silent{history}",
+        "it sent nothing until the time was up, or the link is too slow for what was sent to it",
+        "check the service's log and load, and the network between",
+    ),
     Kind.BROKEN_OFF: (
         "cannot {action}: the transfer broke off{history}",
         "{message}",

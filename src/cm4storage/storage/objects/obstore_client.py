@@ -158,8 +158,13 @@ def failure_of(error: Exception) -> ObjectFailure:
     status = int(found.group(1)) if found else None
     code = _first(_CODE, text)
     message = _first(_MESSAGE, text).strip() or _detail(text)
-    kind = _kind(error, status, code, text)
+    kind = Kind.SILENT if _is_silent(str(error)) else _kind(error, status, code, text)
     return ObjectFailure(kind, message, status=status, code=code)
+
+
+def _is_silent(debug_text: str) -> bool:
+    """Tell whether a connected service let the time pass; only the debug part of an error says."""
+    return "TimedOut" in debug_text and "Connect" not in debug_text
 
 
 def _kind(error: Exception, status: int | None, code: str, text: str) -> Kind:

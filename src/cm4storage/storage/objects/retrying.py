@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cm4storage.storage.objects.failure import ObjectFailure
+from cm4storage.storage.objects.failure import Kind, ObjectFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,12 @@ T = TypeVar("T")
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 4.0
+_DAMAGED_RETRIES: Final = 2
+"""What differs from its digest three times in a row was not damaged on the way."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Retrier:
@@ -25,6 +31,8 @@ class Retrier:
     ----------
     limit_s : float
         How long after its start a request is still tried again.
+    is_in_vain : callable
+        Tells that nothing can succeed any more.
 
     Attributes
     ----------
@@ -32,8 +40,9 @@ class Retrier:
         The retries so far, of all requests.
     """
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, is_in_vain: Callable[[], bool] = _never) -> None:
         self._limit_s = limit_s
+        self._is_in_vain = is_in_vain
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self.count = 0
@@ -60,7 +69,8 @@ class Retrier:
             except ObjectFailure as failure:
                 pause_s = _pause_s(retries)
                 elapsed_s = time.monotonic() - begin
-                if not failure.is_transient or not self._has_time(elapsed_s + pause_s):
+                has_time = self._has_time(elapsed_s + pause_s)
+                if not has_time or not _may_pass(failure, retries):
                     failure.retries, failure.elapsed_s = retries, elapsed_s
                     raise
             self._closed.wait(pause_s)
@@ -72,13 +82,20 @@ class Retrier:
         self._closed.set()
 
     def _has_time(self, elapsed_s: float) -> bool:
-        return elapsed_s <= self._limit_s and not self._closed.is_set()
+        is_over = elapsed_s > self._limit_s or self._closed.is_set()
+        return not is_over and not self._is_in_vain()
 
     def _note(self, on_retry: Callable[[], None] | None) -> None:
         with self._lock:
             self.count += 1
         if on_retry is not None:
             on_retry()
+
+
+def _may_pass(failure: ObjectFailure, retries: int) -> bool:
+    if failure.kind is Kind.DAMAGED:
+        return retries < _DAMAGED_RETRIES
+    return failure.is_transient
 
 
 def _pause_s(retries: int) -> float:

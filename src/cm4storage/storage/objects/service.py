@@ -82,6 +82,9 @@ class OwnServer(Protocol):
     def free_bytes(self) -> int:
         """Return the space left for its data."""
 
+    def has_ended(self) -> bool:
+        """Tell whether it is surely gone, so that nobody need wait for it."""
+
     def explain(self, fault: StorageFault) -> StorageFault:
         """Return what `fault` has to do with the server's state."""
 
@@ -105,8 +108,8 @@ def obstore_client_options(endpoint_url: str | None) -> Any:
     options: dict[str, Any] = {
         # The client's limit for one whole request would forbid large objects on slow links.
         "timeout": "6h",
-        "connect_timeout": f"{CONNECT_TIMEOUT_S:.0f}s",
-        "read_timeout": f"{READ_TIMEOUT_S:.0f}s",
+        "connect_timeout": f"{CONNECT_TIMEOUT_S * 1e3:.0f}ms",
+        "read_timeout": f"{READ_TIMEOUT_S * 1e3:.0f}ms",
         "pool_idle_timeout": "15s",
         "allow_http": (endpoint_url or "").startswith("http://"),
     }

@@ -9,9 +9,10 @@ import xxhash
 
 from cm4storage.storage import interruptible
 from cm4storage.storage.keys import check_key, is_valid
-from cm4storage.storage.objects.conduct import Conduct
+from cm4storage.storage.objects.conduct import ALWAYS_VERIFIED_BYTES, Conduct
 from cm4storage.storage.objects.failure import Kind, ObjectFailure
 from cm4storage.storage.objects.faults import object_fault
+from cm4storage.storage.objects.listing import Listing
 from cm4storage.storage.objects.ordering import in_key_order
 from cm4storage.storage.objects.parts import Upload, in_parts
 from cm4storage.storage.objects.retrying import Retrier
@@ -30,6 +31,10 @@ T = TypeVar("T")
 
 
 _DEFAULT_CONDUCT: Final = Conduct()
+
+
+def _unknown(_key: str) -> str:
+    return ""
 
 
 class ObjectStore:
@@ -62,8 +67,11 @@ class ObjectStore:
         self._server = server
         self._uri = f"{service.scheme}://{container}/{prefix}".rstrip("/")
         self._retrier = Retrier(conduct.retry_limit_s)
+        if server is not None:
+            self._retrier = Retrier(conduct.retry_limit_s, server.has_ended)
         self._client = service.client(container, prefix, conduct.retry_limit_s)
         self._operation = UNWATCHED
+        self._known_digest: Callable[[str], str] = _unknown
 
     @property
     def uri(self) -> str:
@@ -80,6 +88,10 @@ class ObjectStore:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, _operation=operation)
         return other
+
+    def expect(self, digest_of: Callable[[str], str]) -> None:
+        """See `ComparesDigests`; asked for large objects alone, which have none beside them."""
+        self._known_digest = digest_of
 
     @contextlib.contextmanager
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[memoryview]:
@@ -101,7 +113,9 @@ class ObjectStore:
 
         def attempt() -> int:
             answer = self._client.get_into(key, target, start)
-            return self._checked(answer, start, target[: answer.end - answer.begin])
+            self._check_length(answer, start, target.nbytes)
+            self._check_digest(key, answer, target[: answer.end - answer.begin])
+            return answer.end - answer.begin
 
         return self._or_nothing("read the object", key, attempt, 0)
 
@@ -189,7 +203,8 @@ class ObjectStore:
 
         def attempt() -> Any:
             answer = self._client.get(key, start, length)
-            self._checked(answer, start, memoryview(answer.data))
+            self._check_length(answer, start, length)
+            self._check_digest(key, answer, memoryview(answer.data))
             return answer.data
 
         return self._or_nothing("read the object", key, attempt, b"")
@@ -199,37 +214,60 @@ class ObjectStore:
         if start < 0 or (length is not None and length < 0):
             raise ValueError(f"a range starts at 0 or later and is not negative: {start}, {length}")
 
-    def _checked(self, answer: Answer, start: int, data: memoryview) -> int:
-        """Return how many bytes came, once they are what was promised."""
+    def _check_length(self, answer: Answer, start: int, length: int | None) -> None:
+        """Let an answer pass that is all of the range that was asked for."""
         self._operation.first_byte_s = answer.first_byte_s
         count, promised = memoryview(answer.data).nbytes, answer.end - answer.begin
-        if answer.begin != start:
-            what = f"the bytes from {answer.begin} on came, not those from {start} on"
+        end = answer.size_bytes if length is None else min(start + length, answer.size_bytes)
+        if (answer.begin, answer.end) != (start, end):
+            what = f"bytes {answer.begin} to {answer.end} came, not {start} to {end}"
             raise ObjectFailure(Kind.BROKEN_OFF, what)
         if count != promised:
             raise ObjectFailure(Kind.BROKEN_OFF, f"{count} of {promised} bytes arrived")
-        is_verified = self._conduct.verifies and answer.digest and answer.is_whole
-        if is_verified and xxhash.xxh3_128_hexdigest(data) != answer.digest:
+
+    def _check_digest(self, key: str, answer: Answer, data: memoryview) -> None:
+        """Let a whole object pass that has its digest, where that is known."""
+        is_small = answer.size_bytes <= ALWAYS_VERIFIED_BYTES
+        if not answer.is_whole or not (self._conduct.verifies or is_small):
+            return
+        digest = answer.digest
+        if not digest and answer.size_bytes >= self._conduct.part_bytes:
+            digest = self._known_digest(key)
+        if digest and xxhash.xxh3_128_hexdigest(data) != digest:
             raise ObjectFailure(Kind.DAMAGED, "the object's bytes do not match its digest")
-        return count
 
     def _write_parts(self, key: str, upload: Upload) -> int:
         part_bytes = self._conduct.part_bytes
+
+        def attempt() -> None:
+            try:
+                self._client.put_parts(key, upload, part_bytes)
+            except ObjectFailure as failure:
+                # What has gone into the client cannot be sent again: its source has no way back.
+                failure.is_final = upload.size_bytes > 0
+                raise
+
         try:
-            interruptible.call(
-                lambda: self._client.put_parts(key, upload, part_bytes),
-                on_abandon=upload.abandon,
-            )
+            interruptible.call(lambda: self._retrier.call(attempt), on_abandon=upload.abandon)
         except ObjectFailure as failure:
             if upload.error is not None:
                 raise upload.error from None
             raise self._fault(failure, "write the object", key) from failure
+        self._check_kept(key, upload.size_bytes)
         return upload.size_bytes
+
+    def _check_kept(self, key: str, size_bytes: int) -> None:
+        """Look at what the parts have become: no service says which size it got of each."""
+        kept_bytes = self.stat(key).size_bytes
+        if kept_bytes != size_bytes:
+            what = f"the service kept {kept_bytes} of {size_bytes} bytes"
+            failure = ObjectFailure(Kind.BROKEN_OFF, what)
+            raise self._fault(failure, "write the object", key)
 
     def _list_folder(self, folder: str) -> Iterator[ObjectStat]:
         try:
-            pages = self._client.pages(folder)
-            while page := interruptible.call(lambda: next(pages, None)):
+            listing = Listing(self._client, folder)
+            while page := interruptible.call(lambda: self._retrier.call(listing.next_page)):
                 yield from page
         except ObjectFailure as failure:
             if failure.kind is not Kind.NO_OBJECT:

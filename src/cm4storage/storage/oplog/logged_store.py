@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from itertools import chain, islice
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from cm4storage.core.errors import StorageBenchmarkError, redact_url
-from cm4storage.storage.operation import UNWATCHED, Operation, Watchable
+from cm4storage.storage.operation import Operation, Watchable
 from cm4storage.storage.oplog.rows import Event
 from cm4storage.storage.page_cache import LocalFiles
 from cm4storage.storage.wrapper import StoreWrapper
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     Take = Callable[[Event], None]
 
 T = TypeVar("T")
+
+# What is known of an operation of a store that tells nothing: nobody writes to it.
+_UNTOLD: Final = Operation()
 
 
 def logged_store(store: Store, endpoint: str, take: Take) -> Store:
@@ -149,7 +152,7 @@ class _Note:
         self._op = op
         self._key = key
         self._offset = offset
-        self.operation = UNWATCHED
+        self.operation = _UNTOLD
         self.size_bytes = 0
         self._start_ns = perf_counter_ns()
 
