@@ -99,7 +99,7 @@ class Npz:
         if shape.samples != 1 or self._is_compressed or self._misses.are_too_many:
             return False
         frame = self._frame
-        if frame is None or frame.shape != shape or frame.writer != self._writer:
+        if frame is None or not frame.is_of(shape, self._writer):
             frame = self._frame = frame_of(shape, self._writer)
         if frame is None:
             return False

@@ -59,6 +59,10 @@ class Frame:
     sample_bytes: int
     parts: tuple[bytes, ...]
 
+    def is_of(self, shape: FileShape, writer: str) -> bool:
+        """Tell whether it is the frame of such a file; nearly all have the very same shape."""
+        return (self.shape is shape or self.shape == shape) and self.writer == writer
+
     def is_intact(self, crc: int) -> bool:
         """Tell whether what was read around a sample belongs to one of this checksum."""
         return crc.to_bytes(4, "little").join(self.parts) == self.layout.outside

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ _READ_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 _MOST_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
+_SIZE_BYTES: Final = attrgetter("nbytes")
 _MAKE_FOLDER_ATTEMPTS: Final = 100
 _SMALL_CHUNK_BYTES: Final = 4096
 _MOST_SMALL_BYTES: Final = 65536
@@ -328,11 +330,12 @@ def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, 
     end. But who wants one byte more than there should be, to see the end, gets all but that one:
     that is not asked about again.
     """
-    wanted = sum(buffer.nbytes for buffer in buffers)
+    wanted = sum(map(_SIZE_BYTES, buffers))
     total = 0
     while buffers:
+        some = buffers if len(buffers) <= _MOST_BUFFERS else buffers[:_MOST_BUFFERS]
         try:
-            count = os.preadv(descriptor, buffers[:_MOST_BUFFERS], start + total)
+            count = os.preadv(descriptor, some, start + total)
         except OSError as error:
             check_regular(os.fstat(descriptor), path)
             raise file_fault(error, f"read at byte {start + total}", path) from error
