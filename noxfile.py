@@ -30,6 +30,16 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs, env={"CM_REPOS": f"{repositories}/cm"})
 
 
+@nox.session
+@nox.parametrize("mark", ["install", "soak"], ids=["install", "soak"])
+def long(session: nox.Session, mark: str) -> None:
+    """Run the tests that take too long for each change."""
+    session.install("--editable", ".[test]")
+    repositories = session.create_tmp()
+    environment = {"CM_REPOS": f"{repositories}/cm"}
+    session.run("pytest", "-m", mark, *session.posargs, env=environment)
+
+
 def python_with(session: nox.Session, *packages: str) -> str:
     """Return the Python of another environment, which has these packages and none of ours."""
     place = str(Path(session.create_tmp(), "other").resolve())

@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from awscrt.checksums import crc32c
@@ -123,22 +123,32 @@ def pillow_in_memory(buffers: Buffers, threads: int) -> float:
 
 def fio_psync(buffers: Buffers, threads: int) -> float:
     """Read every file once with fio, O_DIRECT, one whole file at a time; needs fio on PATH."""
+    size_bytes = Path(buffers.paths[0]).stat().st_size // 4096 * 4096
+    paths = [Path(path) for path in buffers.paths]
+    return float(fio("read", paths, size_bytes, threads)["read"]["runtime"]) / 1000
+
+
+def fio(kind: str, paths: list[Path], size_bytes: int, threads: int) -> dict[str, Any]:
+    """Read or write files with fio (psync, O_DIRECT, a whole file at a time); return its report.
+
+    psync has one request at a time, so its depth is the number of threads.
+    """
     program = shutil.which("fio")
     if program is None:
         raise FileNotFoundError("fio")
-    size_bytes = Path(buffers.paths[0]).stat().st_size // 4096 * 4096
     jobs = []
     for thread in range(threads):
         # fio takes 4 KiB of names: they are relative to the folder.
-        names = [Path(path).name for path in buffers.paths[thread::threads]]
+        names = [path.name for path in paths[thread::threads]]
         jobs += [f"--name=job{thread}", f"--filename={':'.join(names)}"]
         jobs += ["--file_service_type=sequential", f"--size={size_bytes * len(names)}"]
     done = subprocess.run(
-        [program, "--ioengine=psync", "--direct=1", "--rw=read", f"--bs={size_bytes}",
-         "--thread", "--group_reporting", "--output-format=json", *jobs],
-        check=True, capture_output=True, text=True, cwd=Path(buffers.paths[0]).parent,
+        [program, "--ioengine=psync", "--direct=1", f"--rw={kind}", f"--bs={size_bytes}",
+         "--fallocate=none", "--thread", "--group_reporting", "--output-format=json", *jobs],
+        check=True, capture_output=True, text=True, cwd=paths[0].parent,
     )  # fmt: skip
-    return float(json.loads(done.stdout)["jobs"][0]["read"]["runtime"]) / 1000
+    report: dict[str, Any] = json.loads(done.stdout)["jobs"][0]
+    return report
 
 
 def write_prepared(folder: Path, size_bytes: int, files: int, threads: int) -> float:

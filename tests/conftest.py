@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from cm4storage.storage.alignment import memory_file_system
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.resolve import Request, resolve
 
@@ -41,6 +45,29 @@ def small_workload():
 @pytest.fixture
 def root(tmp_path):
     return StoreLocation.parse(str(tmp_path / "data"))
+
+
+@pytest.fixture
+def needs_direct_io(tmp_path):
+    """Skip the test where temporary folders are on a file system without O_DIRECT."""
+    probe = tmp_path / "probe"
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_DIRECT))
+    except OSError:
+        pytest.skip("the file system of temporary folders refuses O_DIRECT")
+    finally:
+        probe.unlink(missing_ok=True)
+    if memory_file_system(str(tmp_path)):
+        pytest.skip("temporary folders are memory, where O_DIRECT has no meaning")
+
+
+@pytest.fixture
+def memory_folder():
+    """Return a folder whose files are memory."""
+    if memory_file_system("/dev/shm") != "tmpfs":
+        pytest.skip("/dev/shm is no tmpfs here")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ class CAutomation(Automation):
     def bootstrap(self, i):
         """Set up or pin all that this machine needs before it goes offline.
 
-        cm bootstrap cm4storage [--branch=NAME] [--checkout=COMMIT] [--extras=s3] [--fake_run]
+        cm bootstrap cm4storage [--branch=NAME] [--checkout=COMMIT] [--extras=s3,azure] [--fake_run]
 
         --branch, --checkout  bring the git checkout of this repository there first; refused if
                               it holds uncommitted changes

@@ -11,5 +11,6 @@ bash "$MLPERF_STORAGE_LAUNCHER" run \
   ${MLPERF_STORAGE_MAX_EPOCHS:+"--max_epochs=$MLPERF_STORAGE_MAX_EPOCHS"} \
   ${MLPERF_STORAGE_MAX_STEPS:+"--max_steps=$MLPERF_STORAGE_MAX_STEPS"} \
   ${MLPERF_STORAGE_ON_ERROR:+"--on_error=$MLPERF_STORAGE_ON_ERROR"} \
+  ${MLPERF_STORAGE_OPLOG:+"--oplog=$MLPERF_STORAGE_OPLOG"} \
   "${flags[@]}" \
   --result_file=run.json

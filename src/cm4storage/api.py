@@ -86,9 +86,11 @@ def run(
     workload : Resolved
         What `load_workload` returned.
     data_dir : str or Path
-        Where data sets are kept: a folder, or ``s3://bucket/prefix``.
+        Where data sets are kept: a folder, ``directio:///folder``, ``s3://bucket/prefix`` or
+        ``az://container/prefix``.
     endpoint_url : str, optional
-        The S3 service; credentials come from the ``AWS_*`` variables.
+        The S3 or Azure service; credentials come from the ``AWS_*`` or ``AZURE_STORAGE_*``
+        variables.
     limits, conduct : optional
         What to leave out, and how to deal with what goes wrong.
     plugins : Plugins, optional

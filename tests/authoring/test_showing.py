@@ -21,7 +21,7 @@ def test_a_recipe_for_people(cm: CM) -> None:
         "cached: yes",
         "_file",
         "MLPERF_STORAGE_FOLDER         The folder, in the cache entry",
-        "tests: 2",
+        "tests: 3",
     ):
         assert text in done.stdout
 
@@ -36,7 +36,7 @@ def test_a_recipe_as_json(cm: CM) -> None:
     assert [each["name"] for each in shown["variations"] if each["default"]] == ["file"]
     assert shown["needs"][1]["recipe"] == "get-storage-folder"
     assert "MLPERF_STORAGE_DATA_URI" in shown["outputs"]
-    assert shown["tests"] == 3
+    assert shown["tests"] == 4
 
 
 def test_all_recipes_of_a_repository(book: Book) -> None:

@@ -144,7 +144,7 @@ def _tree(folder: Path) -> dict[str, int]:
 # Many at once, and half-done
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_twenty_first_calls_at_once(fresh: Checkout) -> None:
     processes = [fresh.start(*FIND) for _ in range(20)]
     outcomes = [(process.communicate(), process.returncode) for process in processes]
@@ -167,7 +167,7 @@ def test_killed_set_up_is_made_anew(fresh: Checkout) -> None:
     assert call.stdout.splitlines()[-1] == fresh.automation, call.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_changed_project_file_updates_the_environment_in_place(fresh: Checkout) -> None:
     assert fresh.call("true").returncode == 0
     (fresh.path / ".venv" / "mine").touch()
@@ -182,7 +182,7 @@ def test_changed_project_file_updates_the_environment_in_place(fresh: Checkout) 
     assert fresh.call("true").stderr == ""
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_moved_checkout_is_set_up_and_registered_anew(fresh: Checkout, tmp_path: Path) -> None:
     assert fresh.call("true").returncode == 0
     moved = Checkout(fresh.path.rename(tmp_path / "moved"), fresh.machine)
@@ -192,7 +192,7 @@ def test_moved_checkout_is_set_up_and_registered_anew(fresh: Checkout, tmp_path:
     assert [entry for entry in moved.registered() if "fresh" in entry] == []
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_copied_checkout_runs_itself(fresh: Checkout, tmp_path: Path) -> None:
     assert fresh.call("true").returncode == 0
     copy = Checkout(tmp_path / "copy", fresh.machine)
@@ -202,7 +202,7 @@ def test_copied_checkout_runs_itself(fresh: Checkout, tmp_path: Path) -> None:
     assert fresh.call(*FIND).stdout.splitlines() == [fresh.automation]
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_wheel_installed_over_the_editable_installation_is_undone(
     fresh: Checkout, tmp_path: Path
 ) -> None:
@@ -245,7 +245,7 @@ def test_too_old_python_is_named(fresh: Checkout, tmp_path: Path) -> None:
     assert f"  found: Python 3.8.10 at {programs}/python3\n" in call.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_newer_python_is_taken_where_python3_is_too_old(fresh: Checkout, tmp_path: Path) -> None:
     programs = make_programs(tmp_path / "bin", **{"python3.11": INTERPRETER})
     _old_python(programs / "python3")
@@ -271,7 +271,7 @@ def test_missing_ensurepip_names_the_package(fresh: Checkout, tmp_path: Path) ->
     assert not (fresh.path / ".venv").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_unreachable_index_is_an_error_and_leaves_no_stamp(fresh: Checkout) -> None:
     call = fresh.call("true", PIP_FIND_LINKS="")
     assert call.returncode == 1
@@ -349,7 +349,7 @@ def nobody() -> Iterator[OtherUser]:
         yield OtherUser(setpriv, folder, interpreter)
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_other_user_with_a_read_only_home(machine: Machine, nobody: OtherUser) -> None:
     checkout = nobody.checkout(machine)
     for path in (checkout.path, *checkout.path.rglob("*")):

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from checkouts import Checkout
 
 
-@pytest.mark.slow
 @pytest.mark.soak
 def test_fifty_first_calls_at_once(fresh: Checkout) -> None:
     processes = [fresh.start(*FIND) for _ in range(50)]

@@ -293,9 +293,9 @@ def test_ctrl_c_at_any_moment_shows_no_traceback(start, workload_file, delay_s):
     time.sleep(0.03 + delay_s)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
-    if "Fatal Python error: init_" in err:
+    if "Fatal Python error: init_" in err or "Could not import runpy module" in err:
         return  # the interpreter itself was not up yet, on a machine under load
-    assert process.returncode in (0, 130, -signal.SIGINT)
+    assert process.returncode in (0, 130, -signal.SIGINT), err
     assert "Traceback" not in err or process.returncode == -signal.SIGINT
 
 

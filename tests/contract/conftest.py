@@ -1,4 +1,4 @@
-"""Stores under test: folders, and a real S3 server that the tests start."""
+"""Stores under test: folders, and real S3 and Azure servers that the tests start."""
 
 from __future__ import annotations
 
@@ -16,4 +16,11 @@ if TYPE_CHECKING:
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.EmbeddedServer]:
     """One embedded server for all tests."""
     with embedded.connect(tmp_path_factory.mktemp("s3-server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.EmbeddedServer]:
+    """One embedded Azure server for all tests."""
+    with embedded.connect(tmp_path_factory.mktemp("azure-server"), "azure") as server:
         yield server

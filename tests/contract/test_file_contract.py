@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 from store_contract import StoreContract
 
-from cm4storage.storage.direct_reads import DirectReads, file_system_of
+from cm4storage.storage.direct_reads import DirectReads
 from cm4storage.storage.file import FileStore
 from cm4storage.storage.limited_reads import LimitedReads
+from cm4storage.storage.oplog import FileLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from cm4storage.storage.store import Store
 
 
 class TestFileStore(StoreContract):
@@ -45,6 +47,17 @@ class TestSyncedFileStore(TestFileStore):
         store.close()
 
 
+class TestLoggedFiles(TestFileStore):
+    """Each operation becomes a row of a log."""
+
+    @pytest.fixture
+    def store(self, root: Path, tmp_path: Path) -> Iterator[Store]:
+        below = FileStore(root)
+        with FileLog(tmp_path / "log") as log:
+            yield log.logged(below, "file://")
+        below.close()
+
+
 class TestLimitedReads(TestFileStore):
     """Objects that are read by many small requests."""
 
@@ -64,23 +77,10 @@ class TestDirectReads(TestFileStore):
     """Files that are read past the page cache."""
 
     @pytest.fixture
-    def store(self, root: Path) -> Iterator[DirectReads]:
-        if not can_read_directly(root.parent):
-            pytest.skip("this file system refuses O_DIRECT")
+    def store(self, root: Path, needs_direct_io: None) -> Iterator[DirectReads]:
+        del needs_direct_io
         below = FileStore(root)
         store = DirectReads(below)
         yield store
         store.close()
         below.close()
-
-
-def can_read_directly(folder: Path) -> bool:
-    probe = folder / "probe"
-    probe.write_bytes(b"x")
-    try:
-        os.close(os.open(probe, os.O_RDONLY | os.O_DIRECT))
-    except OSError:
-        return False
-    finally:
-        probe.unlink()
-    return file_system_of(str(folder)) != "tmpfs"

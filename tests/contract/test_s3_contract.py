@@ -10,11 +10,14 @@ from store_contract import StoreContract
 
 from cm4storage.storage.objects.s3_service import of_embedded
 from cm4storage.storage.objects.store import ObjectStore
+from cm4storage.storage.oplog import FileLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from cm4storage.storage.embedded import EmbeddedServer
+    from cm4storage.storage.store import Store
 
 _numbers = itertools.count()
 
@@ -43,3 +46,16 @@ class TestS3Store(StoreContract):
             return [upload["Key"] for upload in answer.get("Uploads", [])]
 
         return unfinished
+
+
+class TestLoggedS3Store(TestS3Store):
+    """Each operation becomes a row of a log."""
+
+    @pytest.fixture
+    def store(self, open_again: Callable[[], ObjectStore], tmp_path: Path) -> Iterator[Store]:
+        below = open_again()
+        with FileLog(tmp_path / "log") as log:
+            yield log.logged(below, "http://127.0.0.1")
+        for item in list(below.list()):
+            below.delete(item.key)
+        below.close()

@@ -74,6 +74,21 @@ def test_an_endpoint_that_does_not_answer(cm_home):
 
 
 @pytest.mark.parametrize(
+    "secret",
+    [
+        {"AZURE_STORAGE_KEY": "cGxhbnRlZA=="},
+        {"AZURE_STORAGE_SAS_TOKEN": "sv=2021-12-02&sr=c&sp=rl&sig=cGxhbnRlZA%3D%3D"},
+    ],
+)
+def test_an_azure_endpoint_that_does_not_answer(cm_home, secret):
+    output = check(
+        cm_home, 3, "127.0.0.1:9", "--data_dir=az://container/prefix",
+        "--endpoint_url=http://127.0.0.1:9/account", tags=f"{MAIN},_azure", env=secret,
+    )  # fmt: skip
+    assert "cGxhbnRlZA" not in output
+
+
+@pytest.mark.parametrize(
     "args",
     [
         ["--endpoint_url=http://me:planted-password@127.0.0.1:9", "--data_dir=s3://bucket"],
@@ -88,8 +103,9 @@ def test_credentials_in_a_url_are_refused_and_not_printed(cm_home, args):
 
 def test_locations_of_other_backends_are_refused(cm_home):
     tags = f"{MAIN},_s3"
-    check(cm_home, 1, "is no S3 location", "--data_dir=az://account/container", tags=tags)
-    check(cm_home, 1, "--endpoint_url is for the S3 backend", "--endpoint_url=http://127.0.0.1:9")
+    check(cm_home, 1, "add _azure to the tags", "--data_dir=az://container/prefix", tags=tags)
+    check(cm_home, 1, "is no S3 location", "--data_dir=gs://bucket/prefix", tags=tags)
+    check(cm_home, 1, "--endpoint_url is for object storage", "--endpoint_url=http://127.0.0.1:9")
 
 
 def test_a_stock_workload_and_a_file_exclude_each_other(cm_home):

@@ -15,8 +15,11 @@ import pytest
 import yaml
 from tfrecord.reader import tfrecord_loader
 
+from cm4storage.storage import embedded
+
 MAIN = "run,dlio,mlperf"
-BACKENDS = ["_file", "_s3"]
+BACKENDS = ["_file", "_s3", "_azure"]
+SCHEMES = {"_file": "file", "_s3": "s3", "_azure": "az"}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -31,7 +34,7 @@ def test_second_run_finds_its_data_set_again_and_says_why(cm_home, fast, backend
     assert re.search(r"get-dlio-workload.*hit", second)
     assert "14 files verified by name and size" in second
     assert "generating" not in second
-    files = {"_file": 21, "_s3": 28}[backend]
+    files = {"_file": 21, "_s3": 28, "_azure": 35}[backend]
     code, third = cm_home.run(tags, f"--params={fast} dataset.num_files_train={files}")
     assert code == 0, third
     assert re.search(r"get-dlio-workload.*miss: MLPERF_STORAGE_PARAMS changed", third)
@@ -44,7 +47,7 @@ def test_the_table_at_the_end(cm_home, fast, backend):
     code, output = cm_home.run(f"{MAIN},{backend}", f"--params={fast}", "--max_epochs=1")
     assert code == 0, output
     table = output[output.index("unet3d_h100 on") :]
-    assert table.startswith(f"unet3d_h100 on {backend[1:]}")
+    assert table.startswith(f"unet3d_h100 on {SCHEMES[backend]}")
     for part in ("accelerator utilization", "samples/s", "MiB/s", "P50", "P95", "P99", "decode"):
         assert part in table
     folder = cm_home.results()[-1]
@@ -54,22 +57,87 @@ def test_the_table_at_the_end(cm_home, fast, backend):
     assert backend in again
     assert "--max_epochs=1" in again
     report = json.loads((folder / "report.json").read_text())
-    assert report["backend_type"] == backend[1:]
+    assert report["backend_type"] == SCHEMES[backend]
     row = next(csv.DictReader((folder / "report.csv").read_text().splitlines()))
     assert int(row["total_bytes"]) == report["total_bytes"] > 1_000_000
 
 
-def test_file_and_s3_hold_the_same_bytes_and_are_read_in_the_same_order(cm_home, fast):
+def test_all_backends_hold_the_same_bytes_and_are_read_in_the_same_order(cm_home, fast):
     reports = []
     for backend in BACKENDS:
         code, output = cm_home.run(f"{MAIN},{backend}", f"--params={fast}")
         assert code == 0, output
         reports.append(json.loads((cm_home.results()[-1] / "report.json").read_text()))
-    one, other = reports
-    assert one["data_set"]["content_digest"] == other["data_set"]["content_digest"]
-    assert one["access_order_digest"] == other["access_order_digest"]
-    assert one["access_order_sample"] == other["access_order_sample"]
-    assert one["total_bytes"] == other["total_bytes"]
+    one, *others = reports
+    for other in others:
+        assert one["data_set"]["content_digest"] == other["data_set"]["content_digest"]
+        assert one["access_order_digest"] == other["access_order_digest"]
+        assert one["access_order_sample"] == other["access_order_sample"]
+        assert one["total_bytes"] == other["total_bytes"]
+
+
+def test_an_azure_account_of_the_users_and_its_key_nowhere(cm_home, fast, tmp_path):
+    with embedded.connect(tmp_path / "server", "azure") as server:
+        env = {
+            "AZURE_STORAGE_ACCOUNT": server.access_key_id,
+            "AZURE_STORAGE_KEY": server.secret_access_key,
+        }
+        code, output = cm_home.run(
+            f"{MAIN},_azure", f"--params={fast}", f"--endpoint_url={server.endpoint_url}",
+            f"--data_dir=az://{server.bucket}/of/mine", "--max_epochs=1", env=env,
+        )  # fmt: skip
+        assert code == 0, output
+        assert "storage az://cm4storage/of/mine works" in output
+        key = server.secret_access_key
+        assert key not in output
+        for folder in (cm_home.repos / "repos" / "local", cm_home.work):
+            holders = [path for path in folder.rglob("*") if path.is_file()]
+            assert not [path for path in holders if key.encode() in path.read_bytes()]
+
+
+def test_direct_io_finds_what_went_through_the_page_cache(new_home, fast, needs_direct_io):
+    """Both backends keep their data in one folder, and the numbers name theirs."""
+    del needs_direct_io
+    reports = []
+    for backend in ("_directio", "_file", "_directio,_cold"):
+        code, output = new_home.run(f"{MAIN},{backend}", f"--params={fast}", "--fsync")
+        assert code == 0, output
+        assert ("generating" in output) is (not reports)
+        reports.append(json.loads((new_home.results()[-1] / "report.json").read_text()))
+    assert [report["backend_type"] for report in reports] == ["directio", "file", "directio"]
+    for key in ("access_order_digest", "access_order_sample", "total_bytes"):
+        assert len({str(report[key]) for report in reports}) == 1
+    # A page of each file that was cut in the middle of a block is all that a cache has.
+    assert all(epoch["page_cache_after_percent"] < 10 for epoch in reports[2]["epochs"])
+
+
+@pytest.mark.parametrize(
+    ("tags", "data_dir", "advice"),
+    [
+        ("", "directio:///data", "add _directio to the tags"),
+        (",_directio", "s3://bucket/prefix", "add _s3 to the tags"),
+        (",_directio", "https://host/x", "give a path or directio:///FOLDER"),
+    ],
+)
+def test_backend_and_data_dir_must_agree(cm_home, tags, data_dir, advice):
+    code, output = cm_home.run(f"setup,storage,backend{tags}", f"--data_dir={data_dir}")
+    assert (code, advice in output) == (1, True), output
+
+
+def test_direct_io_in_memory_is_refused(cm_home, memory_folder):
+    code, output = cm_home.run("setup,storage,backend,_directio", f"--data_dir={memory_folder}")
+    assert code == 1, output
+    assert "directio:// has no meaning on tmpfs: its files are memory" in output
+
+
+@pytest.mark.usefixtures("needs_direct_io")
+@pytest.mark.parametrize("form", ["{0}", "file://{1}", "directio://{1}", "direct://{1}"])
+def test_direct_io_takes_a_path_or_a_uri(cm_home, form):
+    folder = cm_home.work / "direct here"
+    data_dir = form.format(folder, folder.as_uri().removeprefix("file://"))
+    code, output = cm_home.run("setup,storage,backend,_directio", f"--data_dir={data_dir}")
+    assert code == 0, output
+    assert "/direct%20here works" in output
 
 
 def test_two_runs_at_once_share_data_set_and_server(new_home, fast):
@@ -85,7 +153,8 @@ def test_two_runs_at_once_share_data_set_and_server(new_home, fast):
     "tags",
     [
         "get,cm4storage,python", "get,dlio,workload", "setup,storage,backend",
-        "setup,storage,backend,_s3", "generate,dlio,dataset", "run,dlio,loader",
+        "setup,storage,backend,_s3", "setup,storage,backend,_azure",
+        "generate,dlio,dataset", "run,dlio,loader",
     ],
 )  # fmt: skip
 def test_each_recipe_runs_alone(cm_home, fast, tags):

@@ -84,3 +84,19 @@ def test_readers_and_backends_change_nothing(small_workload, root, remote, name)
     batches = found[0][0]
     steps = workload.steps_per_epoch()
     assert batches[:steps] != batches[steps:]
+
+
+@pytest.mark.usefixtures("needs_direct_io")
+@pytest.mark.parametrize("name", FORMATS)
+def test_past_the_page_cache_nothing_changes(small_workload, root, tmp_path, name):
+    """Both schemes generate the same bytes, and read the same from what the other wrote."""
+    workload = small_workload(f"{PARAMS} dataset.format={name} {FORMATS[name]}")
+    direct = StoreLocation.parse(f"directio://{tmp_path}/direct")
+    wrote = [prepare(workload, place, NoProgress(), lambda _line: None) for place in (root, direct)]
+    assert wrote[0].manifest.content_digest == wrote[1].manifest.content_digest
+    crossed = StoreLocation.parse(f"directio://{root.path}"), StoreLocation.parse(str(direct.path))
+    for place in crossed:
+        assert not prepare(workload, place, NoProgress(), lambda _line: None).generated
+    found = [seen(workload, place) for place in (root, direct, *crossed)]
+    assert found[0][0]
+    assert all(each == found[0] for each in found)

@@ -9,8 +9,9 @@ from running_jobs import folder_of, run
 from cm4storage.core.errors import UserError
 from cm4storage.loader.layers import Layers
 from cm4storage.loader.plugins import Plugins
-from cm4storage.storage import direct_reads, page_cache
-from cm4storage.storage.direct_reads import DirectReads, file_system_of
+from cm4storage.storage import page_cache
+from cm4storage.storage.direct_reads import DirectReads
+from cm4storage.storage.directio import DirectStore
 from cm4storage.storage.file import FileStore
 from cm4storage.storage.kept_reads import KeptReads
 from cm4storage.storage.wrapper import StoreWrapper
@@ -37,9 +38,9 @@ def rows(workload, root):
 @pytest.mark.parametrize(
     "layer", ["reader.transfer_size=777", "reader.read_type=memory", "reader.odirect=true"]
 )
-def test_the_data_stay_the_same(small_workload, root, layer, file_format):
-    if "odirect" in layer and file_system_of(str(root.path.parent)) == "tmpfs":
-        pytest.skip("O_DIRECT has no meaning in memory")
+def test_the_data_stay_the_same(request, small_workload, root, layer, file_format):
+    if "odirect" in layer:
+        request.getfixturevalue("needs_direct_io")
     params = f"dataset.format={file_format} dataset.num_samples_per_file=3"
     _, plain = rows(small_workload(params), root)
     _, layered = rows(small_workload(f"{params} {layer}"), root)
@@ -67,9 +68,8 @@ def test_memory_must_hold_the_data_set(small_workload, root):
         Layers.of(huge, FileStore(root.path))
 
 
+@pytest.mark.usefixtures("needs_direct_io")
 def test_direct_reads_leave_no_page_in_the_cache(small_workload, root):
-    if file_system_of(str(root.path.parent)) == "tmpfs":
-        pytest.skip("O_DIRECT has no meaning in memory")
     workload = small_workload("reader.odirect=true dataset.record_length_bytes=100000")
     paths = [str(path) for path in (folder_of(workload, root) / "train").iterdir()]
     page_cache.evict(paths)
@@ -77,12 +77,17 @@ def test_direct_reads_leave_no_page_in_the_cache(small_workload, root):
     assert outcome.epochs[-1].resident_after == 0
 
 
-def test_direct_reads_need_a_folder_on_a_disk(tmp_path, monkeypatch):
+def test_direct_reads_need_a_folder_on_a_disk(tmp_path, memory_folder):
     with pytest.raises(UserError, match="local files only"):
         DirectReads(StoreWrapper(FileStore(tmp_path)))
-    monkeypatch.setattr(direct_reads, "file_system_of", lambda _path: "tmpfs")
-    with pytest.raises(UserError, match="no meaning on tmpfs"):
-        DirectReads(FileStore(tmp_path))
+    with pytest.raises(UserError, match=r"reader\.odirect=true has no meaning on tmpfs"):
+        DirectReads(FileStore(memory_folder))
+
+
+@pytest.mark.usefixtures("needs_direct_io")
+def test_what_is_read_directly_is_not_wrapped_again(small_workload, tmp_path):
+    store = DirectStore(tmp_path)
+    assert Layers.of(small_workload("reader.odirect=true"), store).store is store
 
 
 def test_what_is_kept_outlives_the_object(tmp_path):

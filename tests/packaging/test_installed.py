@@ -78,7 +78,7 @@ def origin(source: Path) -> str:
     return source.as_uri()
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_cm_pull_repo_into_bare_cmind(bare: Environment, origin: str, tmp_path: Path) -> None:
     bare.run("cm", "pull", "repo", f"--url={origin}", "--branch=topic")
     [pulled] = (bare.cm_repos / "repos").glob("*source")

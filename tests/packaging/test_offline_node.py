@@ -34,7 +34,7 @@ def node(tmp_path: Path, wheels: Path, source: Path) -> Environment:
     return made
 
 
-@pytest.mark.slow
+@pytest.mark.install
 @pytest.mark.skipif(not can_cut_the_network(), reason="the network cannot be cut off here")
 def test_job_runs_with_the_network_cut_off(node: Environment, tmp_path: Path) -> None:
     doctor = node.run("cm", "doctor", "cm4storage")
@@ -50,6 +50,7 @@ def test_job_runs_with_the_network_cut_off(node: Environment, tmp_path: Path) ->
     assert len(list(tmp_path.glob("work/results/training/unet3d/run/*/summary.json"))) == 1
 
 
+@pytest.mark.install
 def test_doctor_of_an_installed_wheel(installed: Environment) -> None:
     said = installed.run("cm", "doctor", "cm4storage")
     repository = installed.site_packages / "cm4storage" / "repo"

@@ -57,15 +57,15 @@ class User:
 import json, sys
 from pathlib import Path
 from cm4storage.storage import embedded
-share = sys.argv[2:] == ["share"]
-with embedded.connect(Path(sys.argv[1]), share_lifeline=share) as server:
+share = sys.argv[3:] == ["share"]
+with embedded.connect(Path(sys.argv[1]), sys.argv[2], share_lifeline=share) as server:
     print(json.dumps([server.endpoint_url, server.access_key_id]), flush=True)
     sys.stdin.read()
 """
 
-    def __init__(self, folder: Path, *arguments: str, **options: Any) -> None:
+    def __init__(self, folder: Path, kind: str, *arguments: str, **options: Any) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", self.PROGRAM, str(folder), *arguments],
+            [sys.executable, "-c", self.PROGRAM, str(folder), kind, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

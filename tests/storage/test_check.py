@@ -6,12 +6,14 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from azure.storage.blob import BlobServiceClient
 from server_processes import SOURCE, processes_of, wait_until
 
 from cm4storage.core.errors import StorageFault
@@ -34,11 +36,12 @@ def test_a_folder_is_checked_and_left_as_it_was(tmp_path: Path) -> None:
     assert json.loads(json.dumps(report.as_json()))["latency_s"]["read_range"] >= 0
 
 
-def test_an_embedded_server_is_checked(server_dir: Path) -> None:
-    location = StoreLocation.parse("s3://cm4storage/prefix", server_dir=server_dir)
+@pytest.mark.parametrize("scheme", ["s3", "az"])
+def test_an_embedded_server_is_checked(server_dir: Path, scheme: str) -> None:
+    location = StoreLocation.parse(f"{scheme}://cm4storage/prefix", server_dir=server_dir)
     report = check_store(location)
     assert [step.name for step in report.steps] == STEPS
-    assert report.uri == "s3://cm4storage/prefix"
+    assert report.uri == f"{scheme}://cm4storage/prefix"
     assert report.free_bytes is not None
 
 
@@ -102,6 +105,26 @@ def test_serve_shows_the_credentials_on_a_terminal(server_dir: Path) -> None:
     assert b"export AWS_ENDPOINT_URL=http://127.0.0.1:" in said
 
 
+def test_what_serve_shows_of_azure_is_what_azures_own_library_takes(server_dir: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cm4storage", "serve", "azure", f"--server_dir={server_dir}",
+         "--show_credentials"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    assert re.match(r"Azure endpoint http://127\.0\.0\.1:\d+/cm4storage, container", first)
+    name, _, text = shlex.split(process.stdout.readline())[1].partition("=")
+    assert name == "AZURE_STORAGE_CONNECTION_STRING"
+    with BlobServiceClient.from_connection_string(text) as service:
+        assert [container.name for container in service.list_containers()] == ["cm4storage"]
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 0
+
+
 def test_serve_says_when_the_server_dies(server_dir: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(server_dir)],
@@ -116,4 +139,4 @@ def test_serve_says_when_the_server_dies(server_dir: Path) -> None:
     os.kill(server, signal.SIGKILL)
     _, errors = process.communicate()
     assert process.returncode != 0
-    assert "the embedded s3 server has stopped" in errors
+    assert "the embedded S3 server has stopped" in errors

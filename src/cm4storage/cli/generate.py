@@ -22,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_workload(parser)
     options.add_storage(parser)
     options.add_threads(parser, "files are made at a time; no byte depends on it", DATASET_THREADS)
+    parser.add_argument(
+        "--fsync", action="store_true",
+        help="make each file and its folder entry durable before the next; local files only",
+    )  # fmt: skip
+    options.add_oplog(parser)
     options.add_result_file(parser)
 
 
@@ -30,13 +35,15 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     resolved = load(args.workload)
     workload = resolved.workload
     require_data_set(workload, resolved.source)
-    prepared = prepare(
-        workload,
-        options.location(args),
-        console.progress(),
-        console.say,
-        threads=args.threads,
-    )
+    with options.logged_location(args, "generate") as place:
+        prepared = prepare(
+            workload,
+            place,
+            console.progress(),
+            console.say,
+            threads=args.threads,
+            fsync=args.fsync,
+        )
     manifest = prepared.manifest
     if not prepared.generated:
         console.say(f"hit: {prepared.reason}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -12,6 +14,8 @@ from cm4storage.core.files import write_json_atomically
 from cm4storage.storage.location import StoreLocation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cm4storage.workload.explain import Request
 
 
@@ -27,15 +31,17 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
     """Declare where data are: ``--data_dir``, ``--endpoint_url`` and ``--server_dir``."""
     parser.add_argument(
         "--data_dir", required=True, metavar="PATH|URI",
-        help="where data sets are kept: a folder, file:///folder or s3://bucket/prefix",
+        help="where data sets are kept: a folder, directio:///folder, s3://bucket/prefix "
+        "or az://container/prefix",
     )  # fmt: skip
     parser.add_argument(
         "--endpoint_url", metavar="URL",
-        help="the S3 endpoint; credentials come from the AWS_* variables",
+        help="the endpoint of S3 or Azure; credentials come from the AWS_* or AZURE_STORAGE_* "
+        "variables",
     )  # fmt: skip
     parser.add_argument(
         "--server_dir", type=Path, metavar="FOLDER",
-        help="use an embedded S3 server that keeps its data in this folder",
+        help="use an embedded server that keeps its data in this folder",
     )  # fmt: skip
 
 
@@ -105,6 +111,28 @@ def location(args: argparse.Namespace) -> StoreLocation:
     """Return the location that the options of `add_storage` name."""
     server_dir = args.server_dir.absolute() if args.server_dir else None
     return StoreLocation.parse(args.data_dir, endpoint_url=args.endpoint_url, server_dir=server_dir)
+
+
+def add_oplog(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--oplog``."""
+    parser.add_argument(
+        "--oplog", type=Path, metavar="FILE",
+        help="write one row per storage operation, as zstd-compressed TSV; "
+        "cm4storage oplog FILE shows it",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def logged_location(args: argparse.Namespace, verb: str) -> Iterator[StoreLocation]:
+    """Give the location; what is done there goes to the file of ``--oplog``, if there is one."""
+    place = location(args)
+    if args.oplog is None:
+        yield place
+        return
+    from cm4storage.storage.oplog import FileLog
+
+    with FileLog(args.oplog, client_id=verb) as log:
+        yield dataclasses.replace(place, log=log)
 
 
 def write_result(args: argparse.Namespace, result: dict[str, Any]) -> None:

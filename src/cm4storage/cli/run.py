@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import argparse
 
     from cm4storage.dataset.opening import Opener
+    from cm4storage.loader.benchmark import Finished
     from cm4storage.report.console import Console
+    from cm4storage.storage.location import StoreLocation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--record_order", action="store_true",
         help="write the samples of each epoch in their order beside the record",
     )  # fmt: skip
+    options.add_oplog(parser)
     options.add_result_file(parser)
 
 
@@ -64,15 +67,23 @@ def _opener(args: argparse.Namespace) -> Opener:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Run the workload and leave its record in a new folder of results."""
-    job = Job(
+    with options.logged_location(args, "run") as place:
+        finished = run_and_save(_job(args, place), args.results_dir.absolute(), console.progress())
+    return _tell(args, console, finished)
+
+
+def _job(args: argparse.Namespace, place: StoreLocation) -> Job:
+    return Job(
         resolved=load(args.workload),
-        data_root=options.location(args),
+        data_root=place,
         limits=Limits(args.max_epochs, args.max_steps),
         command=redact_url(shlex.join(options.own_command())),
         conduct=Conduct(args.on_error, args.cold, args.record_order),
         open_data=_opener(args),
     )
-    finished = run_and_save(job, args.results_dir.absolute(), console.progress())
+
+
+def _tell(args: argparse.Namespace, console: Console, finished: Finished) -> int:
     record = finished.run.record
     seconds = sum(epoch.duration_s for epoch in record.epochs)
     total_bytes = sum(epoch.bytes_read for epoch in record.epochs)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
-    parser.add_argument("kind", choices=("s3",), help="the server's protocol")
+    parser.add_argument("kind", choices=("s3", "azure"), help="the server's protocol")
     parser.add_argument(
         "--server_dir", type=Path, required=True, metavar="FOLDER",
         help="where the server keeps its data",

@@ -41,13 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     options.add_threads(parser, "files are read at a time", DATASET_THREADS)
     parser.add_argument("--json", action="store_true", help="write the outcome as JSON")
+    options.add_oplog(parser)
     options.add_result_file(parser)
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Check names and sizes, and the bytes on request; say what is wrong."""
     workload = load(args.workload).workload
-    with open_unverified(workload, options.location(args)) as dataset:
+    with (
+        options.logged_location(args, "verify") as place,
+        open_unverified(workload, place) as dataset,
+    ):
         verdict = _verdict(args, console, dataset)
     options.write_result(args, verdict.to_json())
     if args.json:

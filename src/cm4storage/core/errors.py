@@ -109,6 +109,7 @@ SECRETS_IN_URLS = (
 _SECRET_WORDS = (
     *("secret", "passw", "token", "credential", "sas", "apikey", "api_key", "accesskey"),
     *("access_key", "accountkey", "account_key", "connectionstring", "connection_string"),
+    "storage_key",
 )
 
 

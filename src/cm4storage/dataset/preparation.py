@@ -61,6 +61,7 @@ def prepare(
     *,
     placement: Placement = in_folder_of_its_own,
     threads: int = DATASET_THREADS,
+    fsync: bool = False,
 ) -> Prepared:
     """Return the data set of `workload` below `root`, generated first where it is missing.
 
@@ -80,6 +81,8 @@ def prepare(
         Where below `root` this one is.
     threads : int
         How many files are made at a time.
+    fsync : bool
+        See `open_store`.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def prepare(
     """
     identity = Identity.of(workload)
     location = placement(root, identity)
-    with open_store(location) as store:
+    with open_store(location, fsync=fsync) as store:
         found, reason = _find(store, identity)
         if found is not None:
             return Prepared(location, found, generated=False, reason=reason)
@@ -135,7 +138,7 @@ def _why_missing(store: Store, root: StoreLocation, identity: Identity) -> str:
 
 
 def _lock_file(root: StoreLocation, location: StoreLocation) -> Path:
-    if root.scheme == "file":
+    if root.is_folder:
         return root.path / f".{location.uri.rpartition('/')[2]}.lock"
     if root.server_dir is not None:
         return root.server_dir / "locks" / f"{digest(location.uri)[:16]}.lock"

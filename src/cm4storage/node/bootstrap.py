@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("branch", "checkout", "extras", "fake_run")
 _BACKEND_RECIPE = "setup-storage-backend"
-# With one of these the trial of the S3 backend would turn to an endpoint of the user's.
-_UNSET = ("AWS_ENDPOINT_URL",)
+# With one of these the trial of a backend would turn to an endpoint of the user's.
+_UNSET = ("AWS_ENDPOINT_URL", "AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_CONNECTION_STRING")
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ of it (``reader/tf_reader.py`` of dlio_benchmark).
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cm4storage.storage.buffers import BufferPool, give_back
-from cm4storage.storage.file import check_range
+from cm4storage.storage.buffers import BufferPool
+from cm4storage.storage.file_access import check_range
+from cm4storage.storage.loans import Loan
 from cm4storage.storage.wrapper import StoreWrapper
 
 if TYPE_CHECKING:
@@ -27,20 +27,10 @@ class LimitedReads(StoreWrapper):
         self._request_bytes = request_bytes
         self._pool = BufferPool()
 
-    @contextmanager
-    def read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[memoryview]:
+    def read(self, key: str, *, start: int = 0, length: int | None = None) -> Loan:
         """Lend a range, put together from several answers; see `Store.read`."""
         check_range(start, length)
-        wanted = max(0, self._store.stat(key).size_bytes - start)
-        wanted = wanted if length is None else min(wanted, length)
-        buffer = self._pool.acquire(wanted)
-        view = buffer.view(wanted)
-        lent = view[: self.scatter(key, [view], start=start)]
-        try:
-            yield lent
-        finally:
-            give_back(self._pool, buffer, view, lent)
-            del view, lent
+        return _LimitedLoan(self, self._pool, key, start, length)
 
     def scatter(self, key: str, buffers: Sequence[memoryview], *, start: int = 0) -> int:
         """Fill `buffers` one after the other; see `Store.scatter`."""
@@ -55,6 +45,27 @@ class LimitedReads(StoreWrapper):
     def close(self) -> None:
         """Give the pooled memory back."""
         self._pool.clear()
+
+
+class _LimitedLoan(Loan):
+    """The context of one read."""
+
+    __slots__ = ("_key", "_length", "_start", "_store")
+
+    def __init__(
+        self, store: LimitedReads, pool: BufferPool, key: str, start: int, length: int | None
+    ) -> None:
+        super().__init__(pool)
+        self._store = store
+        self._key = key
+        self._start = start
+        self._length = length
+
+    def _fill(self) -> memoryview:
+        wanted = max(0, self._store.stat(self._key).size_bytes - self._start)
+        wanted = wanted if self._length is None else min(wanted, self._length)
+        room = self._room(wanted, self._key)
+        return room[: self._store.scatter(self._key, [room], start=self._start)]
 
 
 def _portions(buffers: Sequence[memoryview], size_bytes: int) -> Iterator[list[memoryview]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from cm4storage.core.errors import UserError, redact_url
 from cm4storage.storage.keys import check_key
+
+if TYPE_CHECKING:
+    from cm4storage.storage.operation import OperationLog
 
 SCHEMES: Final = ("file", "directio", "s3", "az")
 _ALIASES: Final = {"direct": "directio"}
@@ -37,12 +40,15 @@ class StoreLocation:
         The data folder of an embedded server, which is started when nobody runs it.
     client : str
         The library that sends the requests; empty for the default one.
+    log : OperationLog or None
+        Who wants to know of all operations there.
     """
 
     uri: str
     endpoint_url: str | None = None
     server_dir: Path | None = None
     client: str = ""
+    log: OperationLog | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def parse(
@@ -248,7 +254,8 @@ def check_endpoint(endpoint_url: str) -> None:
         raise UserError(
             "an endpoint must not hold credentials",
             where=shown,
-            advice="put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            advice="put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or on Azure into "
+            "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
         )
     if parts.query or parts.fragment:
         raise UserError("an endpoint has no query or fragment", where=shown, advice=advice)

@@ -12,6 +12,7 @@ from cm4storage.storage.store import RETRY_LIMIT_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cm4storage.storage.folder import FolderStore
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.objects.service import ObjectService, OwnServer
     from cm4storage.storage.store import Store
@@ -44,28 +45,59 @@ def open_store(
     """
     with contextlib.ExitStack() as stack:
         if location.is_folder:
-            store: Store = FileStore(location.path, fsync=fsync)
+            store: Store = _kind_of_folder(location)(location.path, fsync=fsync)
+            endpoint = f"{location.scheme}://"
         else:
             service, server = _object_service(location, stack, share_lifeline=share_lifeline)
             store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
+            endpoint = service.name
         stack.callback(store.close)
-        yield store
+        yield store if location.log is None else location.log.logged(store, endpoint)
+
+
+@contextlib.contextmanager
+def open_objects(
+    location: StoreLocation, *, share_lifeline: bool, retry_limit_s: float
+) -> Iterator[tuple[ObjectService, Store]]:
+    """Open an object store as `open_store` does, and give the service behind it, too."""
+    with contextlib.ExitStack() as stack:
+        service, server = _object_service(location, stack, share_lifeline=share_lifeline)
+        store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
+        stack.callback(store.close)
+        yield service, store
+
+
+def _kind_of_folder(location: StoreLocation) -> type[FolderStore]:
+    if location.scheme != "directio":
+        return FileStore
+    from cm4storage.storage.directio import DirectStore
+
+    return DirectStore
 
 
 def _object_service(
     location: StoreLocation, stack: contextlib.ExitStack, *, share_lifeline: bool
 ) -> tuple[ObjectService, OwnServer | None]:
     """Return the service of a location, and its embedded server, which `stack` holds."""
-    from cm4storage.storage.objects import s3_service
+    from cm4storage.storage.objects import azure_service, s3_service
 
+    is_azure = location.scheme == "az"
     if location.server_dir is None:
+        if is_azure:
+            return azure_service.from_environment(
+                location.endpoint_url, client_name=location.client
+            ), None
         return s3_service.from_environment(location.endpoint_url), None
     from cm4storage.storage import embedded
 
     server = stack.enter_context(
-        embedded.connect(location.server_dir, share_lifeline=share_lifeline)
+        embedded.connect(
+            location.server_dir, "azure" if is_azure else "s3", share_lifeline=share_lifeline
+        )
     )
     embedded.ensure_bucket(server, location.bucket)
+    if is_azure:
+        return azure_service.of_embedded(server, location.client), server
     return s3_service.of_embedded(server), server
 
 

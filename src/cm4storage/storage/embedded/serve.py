@@ -1,4 +1,4 @@
-"""``cm4storage serve s3``: an embedded server in the foreground."""
+"""``cm4storage serve KIND``: an embedded server in the foreground."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def serve_foreground(
         ready, _, _ = select.select([stop, server.fileno()], [], [])
         if stop not in ready:
             raise StorageFault(
-                f"the embedded {kind} server has stopped",
+                f"the embedded {server.kind.title} server has stopped",
                 where=str(server_dir),
                 meaning=tail(ServerPaths(server_dir).server_log),
             )
@@ -57,14 +57,11 @@ def serve_foreground(
 
 
 def _announcement(server: EmbeddedServer, *, shows_credentials: bool) -> str:
-    lines = [f"S3 endpoint {server.endpoint_url}, bucket {server.bucket}; Ctrl-C stops it"]
+    kind = server.kind
+    where = f"{kind.title} endpoint {server.endpoint_url}, {kind.container} {server.bucket}"
+    lines = [f"{where}; Ctrl-C stops it"]
     if shows_credentials:
-        exports = {
-            "AWS_ENDPOINT_URL": server.endpoint_url,
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": server.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
-        }
+        exports = server.exports()
         lines += [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
     else:
         lines.append("the credentials are shown on a terminal, or with --show_credentials")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import cm4storage
 from cm4storage.core.units import MIB
+from cm4storage.storage.embedded.azurite_install import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
     from cm4storage.storage.embedded.paths import ServerPaths
@@ -26,6 +27,8 @@ _KEPT_VARIABLES: Final = (
     "LD_LIBRARY_PATH",
     "PYTHONHOME",
     "PYTHONDONTWRITEBYTECODE",
+    "XDG_CACHE_HOME",
+    FOLDER_VARIABLE,
 )
 
 

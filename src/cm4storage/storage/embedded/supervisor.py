@@ -18,17 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import StorageBenchmarkError, StorageFault, UserError
 from cm4storage.storage.embedded import wire
+from cm4storage.storage.embedded.kinds import KINDS, title_of
 from cm4storage.storage.embedded.logs import tail
 from cm4storage.storage.embedded.paths import ServerPaths
-from cm4storage.storage.embedded.process import ServerKind, ServerProcess
-from cm4storage.storage.embedded.seaweedfs import SeaweedFS, startup_fault
+from cm4storage.storage.embedded.process import ServerProcess
 from cm4storage.storage.embedded.users import Connection, HeldLifeline, held_lifeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-KINDS: Final[dict[str, Callable[[Path], ServerKind]]] = {"s3": SeaweedFS}
 
 _READY_LIMIT_S: Final = 60.0
 _LOCK_LIMIT_S: Final = 30.0
@@ -153,11 +150,11 @@ class Supervisor:
                 return
             log = tail(self._paths.server_log, 40)
             if _PORT_TAKEN not in log or attempt == _STARTS - 1:
-                raise startup_fault(tail(self._paths.server_log), "died", self._paths.folder)
+                raise self._startup_fault("died")
             self._discard_server()
 
     def _launch(self) -> None:
-        self._instance = KINDS[self._kind](self._paths.folder)
+        self._instance = KINDS[self._kind].start(self._paths.folder)
         self._instance.prepare()
         self._server = ServerProcess(
             self._instance, self._paths.folder, self._paths.server_log, self._lock
@@ -175,10 +172,17 @@ class Supervisor:
                 self._answer_all()
                 return True
             if time.monotonic() > deadline:
-                reason = f"was not ready after {_READY_LIMIT_S:.0f} s"
-                raise startup_fault(tail(self._paths.server_log), reason, self._paths.folder)
+                raise self._startup_fault(f"was not ready after {_READY_LIMIT_S:.0f} s")
             self._turn(_POLL_S)
         return True
+
+    def _startup_fault(self, reason: str) -> StorageFault:
+        return StorageFault(
+            f"the embedded {title_of(self._kind)} server {reason}",
+            where=str(self._paths.folder),
+            meaning=tail(self._paths.server_log),
+            advice="the lines above are the end of log/server.log in that folder",
+        )
 
     def _discard_server(self) -> None:
         if self._server is not None:
@@ -190,9 +194,7 @@ class Supervisor:
     def _serve(self) -> None:
         while self._is_wanted():
             if self._server is None or self._server.has_ended():
-                raise startup_fault(
-                    tail(self._paths.server_log), "died while in use", self._paths.folder
-                )
+                raise self._startup_fault("died while in use")
             self._turn(None)
 
     def _is_wanted(self) -> bool:

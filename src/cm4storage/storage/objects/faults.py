@@ -59,6 +59,10 @@ _REFUSALS: Final = {
     "RequestTimeTooSkewed": "this machine's clock and the service's differ too much",
     "ExpiredToken": "the session token has expired",
     "AuthenticationFailed": "the key or the signature is wrong, or has expired",
+    "AuthorizationFailure": "the key or the signature is wrong, or the network is not allowed",
+    "AuthorizationPermissionMismatch": "the signature does not allow this",
+    "NoAuthenticationInformation": "the request had no credentials",
+    "AccountIsDisabled": "the account is disabled",
 }
 _FORBIDDEN: Final = "the credentials are wrong, or lack the permission"
 

@@ -22,6 +22,8 @@ _LIST_PAGE: Final = 1000
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>", re.DOTALL)
+# Azurite answers with no bytes where others refuse; the library notices.
+_TOO_FAR: Final = "Wanted range starting at"
 _NO_CONTAINER: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
 
 _KINDS_BY_STATUS: Final = {
@@ -170,6 +172,12 @@ def _kind(error: Exception, status: int | None, code: str, text: str) -> Kind:
         return Kind.REFUSED
     if status is not None:
         return _KINDS_BY_STATUS.get(status, Kind.ANSWERED)
+    return _kind_of_text(text)
+
+
+def _kind_of_text(text: str) -> Kind:
+    if _TOO_FAR in text:
+        return Kind.PAST_THE_END
     if "169.254.169.254" in text or "metadata" in text.lower():
         return Kind.NO_CREDENTIALS
     return Kind.UNREACHABLE if "error sending request" in text else Kind.BROKEN_OFF

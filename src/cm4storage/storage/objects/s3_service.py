@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import UserError
 from cm4storage.storage.location import check_endpoint
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cm4storage.storage.objects.client import ObjectClient
+    from cm4storage.storage.objects.service import HasCredentials
 
 _CREDENTIAL_SOURCES: Final = (
     "AWS_ACCESS_KEY_ID",
@@ -35,22 +36,6 @@ _WORDS: Final = Words(
     credentials="AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
     extra="s3",
 )
-
-
-class HasCredentials(Protocol):
-    """What an embedded server tells its users."""
-
-    @property
-    def endpoint_url(self) -> str:
-        """Where it listens."""
-
-    @property
-    def access_key_id(self) -> str:
-        """The public half of the credentials."""
-
-    @property
-    def secret_access_key(self) -> str:
-        """The secret half."""
 
 
 @dataclass(frozen=True)

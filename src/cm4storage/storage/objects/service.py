@@ -60,6 +60,22 @@ class ObjectService(Protocol):
         """Return a client for the objects below `prefix` in `container`."""
 
 
+class HasCredentials(Protocol):
+    """What an embedded server tells its users."""
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it listens."""
+
+    @property
+    def access_key_id(self) -> str:
+        """The public half of the credentials; on Azure the account."""
+
+    @property
+    def secret_access_key(self) -> str:
+        """The secret half."""
+
+
 class OwnServer(Protocol):
     """An embedded server: one of whose state more is known than it answers."""
 

@@ -15,6 +15,7 @@ from cm4storage.storage.objects.faults import object_fault
 from cm4storage.storage.objects.ordering import in_key_order
 from cm4storage.storage.objects.parts import Upload, in_parts
 from cm4storage.storage.objects.retrying import Retrier
+from cm4storage.storage.operation import UNWATCHED
 from cm4storage.storage.store import ObjectStat
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cm4storage.core.errors import StorageFault
     from cm4storage.storage.objects.client import Answer
     from cm4storage.storage.objects.service import ObjectService, OwnServer
+    from cm4storage.storage.operation import Operation
 
 T = TypeVar("T")
 
@@ -61,6 +63,7 @@ class ObjectStore:
         self._uri = f"{service.scheme}://{container}/{prefix}".rstrip("/")
         self._retrier = Retrier(conduct.retry_limit_s)
         self._client = service.client(container, prefix, conduct.retry_limit_s)
+        self._operation = UNWATCHED
 
     @property
     def uri(self) -> str:
@@ -71,6 +74,12 @@ class ObjectStore:
     def retries(self) -> int:
         """How many requests have been sent again so far."""
         return self._retrier.count
+
+    def watched(self, operation: Operation) -> ObjectStore:
+        """Return this store with its next call noted in `operation`; see `Watchable`."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, _operation=operation)
+        return other
 
     @contextlib.contextmanager
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[memoryview]:
@@ -192,6 +201,7 @@ class ObjectStore:
 
     def _checked(self, answer: Answer, start: int, data: memoryview) -> int:
         """Return how many bytes came, once they are what was promised."""
+        self._operation.first_byte_s = answer.first_byte_s
         count, promised = memoryview(answer.data).nbytes, answer.end - answer.begin
         if answer.begin != start:
             what = f"the bytes from {answer.begin} on came, not those from {start} on"
@@ -240,7 +250,9 @@ class ObjectStore:
 
     def _try(self, action: str, key: str, attempt: Callable[[], T]) -> T:
         try:
-            return interruptible.call(lambda: self._retrier.call(attempt))
+            return interruptible.call(
+                lambda: self._retrier.call(attempt, self._operation.note_retry)
+            )
         except ObjectFailure as failure:
             raise self._fault(failure, action, key) from failure
 
