@@ -24,7 +24,7 @@ from cm4storage.storage.opening import open_store
 SOURCE = Path(__file__).parents[2] / "src"
 
 GENERATION = """
-import os, sys, time
+import os, sys, threading, time
 from pathlib import Path
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.progress import NoProgress
@@ -36,7 +36,7 @@ class Filling(NoProgress):
     '''Fills the disk when a third of the data set is there.'''
     done, is_full = 0, False
     def advance(self, units, detail=""):
-        time.sleep(0.005)
+        time.sleep(units / 5e6)  # however many parts a file has
         Filling.done += units
         if Filling.done > 6_000_000 and not Filling.is_full:
             Filling.is_full = True
@@ -55,6 +55,9 @@ except StorageFault as fault:
     print(fault)
 os.remove(f"{sys.argv[1]}/filler")
 prepare(workload, place, NoProgress(), print, threads=2)
+for thread in threading.enumerate():  # a thread of the first attempt may still be at its file
+    if thread.name.startswith("generate"):
+        thread.join()
 print("COMPLETE", len(list(Path(sys.argv[1]).rglob("*.npz"))))
 print("TEMPORARY", len(list(Path(sys.argv[1]).rglob("*.tmp"))))
 """

@@ -288,7 +288,7 @@ prepare(workload, StoreLocation.parse(sys.argv[1]), KillAfter(), print)
 """
 
 
-@pytest.mark.parametrize("parts", [1, 12, 37])
+@pytest.mark.parametrize("parts", [1, 12, 27])
 def test_a_killed_generation_leaves_nothing_that_counts(small_workload, small_params, root, parts):
     command = [sys.executable, "-c", KILLED_GENERATION, str(root.path), str(parts), small_params]
     assert subprocess.run(command, check=False).returncode == -9

@@ -256,6 +256,19 @@ def test_numpy_and_zipfile_read_what_we_write(shape, encode, memory_source):
     assert samples == [arrays["x"][..., i].tobytes() for i in range(shape.samples)]
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_npz_file_is_the_archive_of_its_two_arrays(shape, encode):
+    data = encode(format_named("npz"), shape)
+    archive, members = ArchiveWriter(), zipfile.ZipFile(io.BytesIO(data))
+    arrays = {name: members.read(name) for name in members.namelist()}
+    parts = [
+        bytes(part)
+        for name, array in arrays.items()
+        for part in archive.member(name, len(array), [memoryview(array)])
+    ]
+    assert data == b"".join(parts) + bytes(archive.directory())
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("samples", [1, 4])

@@ -20,6 +20,7 @@ from cm4storage.results import figures, records
 from cm4storage.results.report_files import build_report
 from cm4storage.storage import page_cache
 from cm4storage.storage.file import FileStore
+from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.wrapper import StoreWrapper
 
 SMALL = {
@@ -51,6 +52,22 @@ def test_the_time_of_a_companion_counts_as_reading(tmp_path):
     with file.sibling(".idx").read(0, None):
         pass
     assert file.io_s > before_s
+
+
+def test_a_file_that_is_not_as_expected_is_read_once_more(tmp_path):
+    overrides = SMALL | {"reader.read_threads": 1, "reader.file_shuffle": "off"}
+    overrides["reader.sample_shuffle"] = "off"
+    workload, root = cm4storage.load_workload("unet3d_h100", overrides), tmp_path / "data"
+    folder = folder_of(workload.workload, StoreLocation.parse(str(root)))
+
+    def replace():
+        last = folder / "train/img_5_of_6.npz"
+        record = np.load(last)["x"]
+        np.savez(last, y=np.zeros(1, np.int64), x=record)
+
+    outcome = run(workload.workload, StoreLocation.parse(str(root)), once_open=replace)
+    assert outcome.counters.samples == 6
+    assert outcome.counters.io.count == 6 + 1
 
 
 def test_the_stages_are_those_of_the_training(small_workload, root):

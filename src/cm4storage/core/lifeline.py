@@ -12,7 +12,6 @@ inherits the other end, whose number stands in the environment variable ``LIFELI
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,8 @@ class Lifeline:
     """The top's side. Pass `child_descriptor` to children (``pass_fds``) with `environment`."""
 
     def __init__(self) -> None:
+        import socket  # what only watches does not need it
+
         self._top, self._child = socket.socketpair()
 
     @property
@@ -48,6 +49,8 @@ class Lifeline:
         bool
             False if a holder was still there after `timeout_s` seconds.
         """
+        import socket
+
         self._child.close()
         with self._top:
             self._top.shutdown(socket.SHUT_WR)
@@ -83,9 +86,12 @@ def watch(on_end: Callable[[], None]) -> bool:
         return False
 
     def wait() -> None:
-        with socket.socket(fileno=os.dup(descriptor)) as end:
-            while end.recv(1):
+        end = os.dup(descriptor)
+        try:
+            while os.read(end, 1):
                 pass
+        finally:
+            os.close(end)
         on_end()
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()

@@ -45,7 +45,12 @@ def records_bytes(shape: FileShape) -> int:
 def record_parts(shape: FileShape, content: Content) -> Iterator[memoryview]:
     """Yield that array: its header, and its elements through one reused buffer."""
     yield memoryview(records_header(shape))
-    yield from filled_parts(records_bytes(shape), content_of(shape.element_type, content))
+    yield from record_elements(shape, content)
+
+
+def record_elements(shape: FileShape, content: Content) -> Iterator[memoryview]:
+    """Yield the elements of that array."""
+    return filled_parts(records_bytes(shape), content_of(shape.element_type, content))
 
 
 @dataclass(frozen=True)

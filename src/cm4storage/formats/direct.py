@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _STREAM_BYTES = MIB
 _MOST_MISSES = 3
+_NOTHING = memoryview(b"")
 
 
 class Scratch(Protocol):
@@ -99,9 +100,39 @@ class Layout:
             self._steps.append((gap, piece.sample, piece.start, piece.end))
         # One byte more than there should be shows that the file is longer.
         self._end = [*([view[at:]] if tail_bytes else []), memoryview(bytearray(1))]
+        self._buffers, self._places = self._of_whole_samples()
+
+    def _of_whole_samples(self) -> tuple[list[memoryview], list[tuple[int, int, int]]]:
+        """Return the buffers of a read of whole samples, and where whose row of which size goes.
+
+        Nothing where a sample is in several pieces.
+        """
+        buffers: list[memoryview] = []
+        places: list[tuple[int, int, int]] = []
+        for gap, sample, start, end in self._steps:
+            if sample is None or start:
+                return [], []
+            buffers += [] if gap is None else [gap]
+            places.append((len(buffers), sample, end))
+            buffers.append(_NOTHING)
+        return buffers + self._end, places
 
     def read(self, source: Source, rows: Sequence[memoryview | None], scratch: Scratch) -> bool:
         """Read the file; tell whether it has the right size."""
+        buffers = self._whole(rows) or self._in_parts(rows, scratch)
+        return source.scatter(0, buffers) == self.file_bytes
+
+    def _whole(self, rows: Sequence[memoryview | None]) -> list[memoryview] | None:
+        """Return the buffers if each row takes the whole of its sample, as most do."""
+        buffers = self._buffers
+        for place, sample, size_bytes in self._places:
+            row = rows[sample]
+            if row is None or len(row) != size_bytes:
+                return None
+            buffers[place] = row
+        return buffers
+
+    def _in_parts(self, rows: Sequence[memoryview | None], scratch: Scratch) -> list[memoryview]:
         buffers: list[memoryview] = []
         for gap, sample, start, end in self._steps:
             if gap is not None:
@@ -112,25 +143,27 @@ class Layout:
                 buffers.append(row if have <= end and not start else row[start:end])
             if have < end:
                 buffers += scratch.take(end - max(start, have))
-        buffers += self._end
-        return source.scatter(0, buffers) == self.file_bytes
+        return buffers + self._end
 
 
 class Misses:
-    """Tells when to stop trying: files that are never as expected would all be read twice."""
+    """Tells when to stop trying: files that are never as expected would all be read twice.
+
+    Attributes
+    ----------
+    are_too_many : bool
+        Whether no other file will be as expected either.
+    """
 
     def __init__(self) -> None:
         self._in_a_row = 0
+        self.are_too_many = False
 
     def note(self, *, is_read: bool) -> bool:
         """Count a file that was not as expected; return the argument."""
         self._in_a_row = 0 if is_read else self._in_a_row + 1
+        self.are_too_many = self._in_a_row >= _MOST_MISSES
         return is_read
-
-    @property
-    def are_too_many(self) -> bool:
-        """Whether no other file will be as expected either."""
-        return self._in_a_row >= _MOST_MISSES
 
 
 def one_sample(head_bytes: int, sample_bytes: int, tail_bytes: int) -> Layout:

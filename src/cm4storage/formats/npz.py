@@ -22,11 +22,23 @@ from cm4storage.formats.archive import (
     read_directory,
     read_member,
 )
-from cm4storage.formats.arrays import ArrayRules, record_parts, records_bytes, records_header
+from cm4storage.formats.arrays import (
+    ArrayRules,
+    record_elements,
+    record_parts,
+    records_bytes,
+    records_header,
+)
 from cm4storage.formats.damage import Damage, corrupt_file
 from cm4storage.formats.direct import KeptScratch, Misses
-from cm4storage.formats.npy_header import encode_header
-from cm4storage.formats.npz_frame import Frame, frame_of, writer_of
+from cm4storage.formats.npz_frame import (
+    Envelope,
+    Frame,
+    envelope_of,
+    frame_of,
+    labels_of,
+    writer_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,24 +58,45 @@ class Npz:
         self._rules = ArrayRules.of(dataset)
         self._writer = "cm4storage"
         self._frame: Frame | None = None
+        self._envelope: Envelope | None = None
         self._scratch = KeptScratch()
         self._misses = Misses()
 
     def file_bytes(self, shape: FileShape) -> int:
         """Return the size of a file that `encode` makes for `shape`; compressed, at most."""
         size_bytes = len(records_header(shape)) + records_bytes(shape)
-        labels_bytes = len(_labels(shape))
+        labels_bytes = len(labels_of(shape.samples))
         if self._is_compressed:
             size_bytes, labels_bytes = map(compressed_bytes, (size_bytes, labels_bytes))
         return archive_bytes([("x.npy", size_bytes), ("y.npy", labels_bytes)])
 
     def encode(self, shape: FileShape, content: Content) -> Iterator[memoryview]:
         """Yield the archive's parts; the samples pass through one small, reused buffer."""
+        envelope = self._envelope_of(shape)
+        if envelope is None:
+            yield from self._encode_members(shape, content)
+            return
+        yield memoryview(envelope.head)
+        crc = envelope.header_crc
+        for part in record_elements(shape, content):
+            crc = crc32(part, crc)
+            yield part
+        yield memoryview(envelope.tail(crc))
+
+    def _envelope_of(self, shape: FileShape) -> Envelope | None:
+        """Return what stands around the samples, where it can be known beforehand."""
+        if self._is_compressed:
+            return None
+        if self._envelope is None or self._envelope.shape != shape:
+            self._envelope = envelope_of(shape)
+        return self._envelope
+
+    def _encode_members(self, shape: FileShape, content: Content) -> Iterator[memoryview]:
         archive = ArchiveWriter()
         member = archive.compressed_member if self._is_compressed else archive.member
         size_bytes = len(records_header(shape)) + records_bytes(shape)
         yield from member("x.npy", size_bytes, record_parts(shape, content))
-        labels = _labels(shape)
+        labels = labels_of(shape.samples)
         yield from member("y.npy", len(labels), [memoryview(labels)])
         yield archive.directory()
 
@@ -99,7 +132,7 @@ class Npz:
         if shape.samples != 1 or self._is_compressed or self._misses.are_too_many:
             return False
         frame = self._frame
-        if frame is None or frame.shape != shape or frame.writer != self._writer:
+        if frame is None or not frame.is_of(shape, self._writer):
             frame = self._frame = frame_of(shape, self._writer)
         if frame is None:
             return False
@@ -112,7 +145,3 @@ class Npz:
         if row is None or len(row) < frame.sample_bytes:
             crc = crc32(self._scratch.last, crc)
         return crc
-
-
-def _labels(shape: FileShape) -> bytes:
-    return encode_header("<i8", (shape.samples,)) + bytes(8 * shape.samples)

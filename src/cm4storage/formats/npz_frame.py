@@ -1,4 +1,4 @@
-"""The bytes around the only sample of an NPZ file, as we and numpy write them.
+"""The bytes around the samples of an NPZ file, as we and numpy write them.
 
 numpy writes through Python's ``zipfile`` to a file in which it can go back: sizes and checksum
 stand in the local header, as zip64, and there is no data descriptor. Source: ``numpy.savez``, and
@@ -26,6 +26,8 @@ OURS, NUMPY = "cm4storage", "numpy"
 # Stands for the checksum of the samples until that is known. Where these bytes occur by chance, no
 # file is found to be intact, and all are decoded in the ordinary way.
 _UNKNOWN_CRC = 0xA7C35D91
+_MARKER = struct.pack("<I", _UNKNOWN_CRC)
+_CHECKSUMS_BEHIND = 2  # in the data descriptor and in the directory
 _ZIP64_VERSION, _ON_UNIX = 45, 3 << 8
 _OWN_MODE = 0o600 << 16
 _LARGEST_32_BYTES = 2**31 - 1
@@ -59,28 +61,71 @@ class Frame:
     sample_bytes: int
     parts: tuple[bytes, ...]
 
+    def is_of(self, shape: FileShape, writer: str) -> bool:
+        """Tell whether it is the frame of such a file; nearly all have the very same shape."""
+        return (self.shape is shape or self.shape == shape) and self.writer == writer
+
     def is_intact(self, crc: int) -> bool:
         """Tell whether what was read around a sample belongs to one of this checksum."""
         return crc.to_bytes(4, "little").join(self.parts) == self.layout.outside
 
 
+@dataclass(frozen=True)
+class Envelope:
+    """What stands around the samples of a file that we write: the same for all files of a shape.
+
+    Attributes
+    ----------
+    shape : FileShape
+    head : bytes
+        It ends with the header of array ``x``.
+    header_crc : int
+        CRC-32 of that header.
+    parts : tuple of bytes
+        The bytes behind the samples; between them stands the checksum of ``x``.
+    """
+
+    shape: FileShape
+    head: bytes
+    header_crc: int
+    parts: tuple[bytes, ...]
+
+    def tail(self, crc: int) -> bytes:
+        """Return the bytes behind samples with which array ``x`` has this checksum."""
+        return crc.to_bytes(4, "little").join(self.parts)
+
+
+def envelope_of(shape: FileShape) -> Envelope | None:
+    """Return the envelope of a shape; None where a number in it looks like the checksum."""
+    header = records_header(shape)
+    head, tail = _around_ours(len(header) + records_bytes(shape), labels_of(shape.samples))
+    parts = tuple(tail.split(_MARKER))
+    if len(parts) != _CHECKSUMS_BEHIND + 1:
+        return None
+    return Envelope(shape, head + header, crc32(header), parts)
+
+
+def labels_of(samples: int) -> bytes:
+    """Return array ``y`` of a file with so many samples."""
+    return encode_header("<i8", (samples,)) + bytes(8 * samples)
+
+
 def frame_of(shape: FileShape, writer: str) -> Frame | None:
     """Return the frame of a file with one sample; None where it is not known."""
     header = records_header(shape)
-    labels = encode_header("<i8", (1,)) + bytes(8)
+    labels = labels_of(1)
     size_bytes = len(header) + records_bytes(shape)
     if writer == NUMPY and size_bytes + 2 * len(labels) > _LARGEST_32_BYTES:
         return None
     head, tail = _AROUND[writer](size_bytes, labels)
     head += header
-    marker = struct.pack("<I", _UNKNOWN_CRC)
     return Frame(
         shape,
         writer,
         one_sample(len(head), records_bytes(shape), len(tail)),
         crc32(header),
         records_bytes(shape),
-        tuple((head + tail).split(marker)),
+        tuple((head + tail).split(_MARKER)),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault
@@ -86,6 +86,11 @@ class StoredFile:
         self._main = main or self
         self.io_s = 0.0
 
+    def turn_to(self, key: str) -> None:
+        """Be another object from now on, of which nothing was read."""
+        self._key = key
+        self.io_s = 0.0
+
     @property
     def name(self) -> str:
         """The object's URI."""
@@ -94,21 +99,21 @@ class StoredFile:
     @contextmanager
     def read(self, start: int, length: int | None) -> Iterator[memoryview]:
         """Lend a range of the object."""
-        begin = time.perf_counter()
+        begin = perf_counter()
         with self._store.read(self._key, start=start, length=length) as view:
             self._note(begin, len(view))
             yield view
 
     def scatter(self, start: int, buffers: Sequence[memoryview]) -> int:
         """Fill buffers one after the other."""
-        begin = time.perf_counter()
+        begin = perf_counter()
         count = self._store.scatter(self._key, buffers, start=start)
         self._note(begin, count)
         return count
 
     def size_bytes(self) -> int:
         """Return the object's size."""
-        begin = time.perf_counter()
+        begin = perf_counter()
         size_bytes = self._store.stat(self._key).size_bytes
         self._note(begin, 0)
         return size_bytes
@@ -118,14 +123,20 @@ class StoredFile:
         return StoredFile(self._store, self._key + suffix, self._counters, self._main)
 
     def _note(self, begin_s: float, count: int) -> None:
-        elapsed_s = time.perf_counter() - begin_s
+        elapsed_s = perf_counter() - begin_s
         self._main.io_s += elapsed_s
         self._counters.io.add(elapsed_s)
         self._counters.bytes_read += count
 
 
 class FileReader:
-    """Reads and decodes files of the data set for one thread, and times both stages."""
+    """Reads and decodes files of the data set for one thread, and times both stages.
+
+    Attributes
+    ----------
+    is_direct : bool
+        Whether `read_into` may work.
+    """
 
     def __init__(
         self, decoder: Reader, files: DataFiles, store: Store, counters: ReadCounters
@@ -135,11 +146,8 @@ class FileReader:
         self._counters = counters
         self._decoder = decoder
         self._direct = decoder if isinstance(decoder, DirectFormat) else None
-
-    @property
-    def is_direct(self) -> bool:
-        """Whether `read_into` may work."""
-        return self._direct is not None
+        self._file = StoredFile(store, "", counters)
+        self.is_direct = self._direct is not None
 
     def read_into(self, index: int, shape: FileShape, rows: Sequence[memoryview | None]) -> bool:
         """Read the samples of one file straight into `rows`; see `DirectFormat.decode_into`.
@@ -150,12 +158,12 @@ class FileReader:
             If the file cannot be read or is damaged.
         """
         assert self._direct is not None
-        counters, samples = self._counters, len(rows)
-        file = StoredFile(self._store, self._files.key(index), counters)
-        begin = time.perf_counter()
+        counters, samples, file = self._counters, len(rows), self._file
+        file.turn_to(self._files.key(index))
+        begin = perf_counter()
         if not self._direct.decode_into(file, shape, rows):
             return False
-        decode_s = max(0.0, time.perf_counter() - begin - file.io_s)
+        decode_s = max(0.0, perf_counter() - begin - file.io_s)
         counters.decode.add_many(decode_s / samples, samples)
         counters.samples += samples
         return True
@@ -171,14 +179,14 @@ class FileReader:
         file = StoredFile(self._store, self._files.key(index), self._counters)
         shape = self._files.shape(index)
         counters, count = self._counters, 0
-        begin = time.perf_counter()
+        begin = perf_counter()
         for sample in self._decoder.decode(file):
-            counters.decode.add(max(0.0, time.perf_counter() - begin - file.io_s))
+            counters.decode.add(max(0.0, perf_counter() - begin - file.io_s))
             file.io_s, count = 0.0, count + 1
             _check_sample(file, shape, count, len(sample))
             counters.samples += 1
             yield sample
-            begin = time.perf_counter()
+            begin = perf_counter()
         if count != shape.samples:
             raise _foreign(file, f"{count} samples instead of {shape.samples}")
 

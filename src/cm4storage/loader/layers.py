@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 from cm4storage.core.errors import UserError
 from cm4storage.core.memory import machine_memory_bytes
 from cm4storage.core.units import format_bytes
-from cm4storage.loader.counting_store import CountingStore
-from cm4storage.storage.direct_reads import read_directly
-from cm4storage.storage.kept_reads import KeptReads
-from cm4storage.storage.limited_reads import LimitedReads
 from cm4storage.storage.oplog.logged_store import below_the_log
 from cm4storage.workload.plan import Plan
 
 if TYPE_CHECKING:
+    from cm4storage.loader.counting_store import CountingStore
     from cm4storage.loader.file_reader import ReadCounters
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
@@ -39,11 +36,18 @@ class Layers:
         """
         reader = workload.reader
         if reader.odirect:
+            from cm4storage.storage.direct_reads import read_directly
+
             store = below_the_log(store, read_directly)
         if reader.transfer_size is not None:
+            from cm4storage.storage.limited_reads import LimitedReads
+
             store = LimitedReads(store, reader.transfer_size)
         if reader.read_type == "on_demand":
             return cls(store)
+        from cm4storage.loader.counting_store import CountingStore
+        from cm4storage.storage.kept_reads import KeptReads
+
         _require_memory(workload)
         counting = CountingStore(store)
         return cls(KeptReads(counting), counting)

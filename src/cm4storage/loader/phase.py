@@ -7,16 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.waiting import pause
 from cm4storage.formats.format import format_of
 from cm4storage.loader.caching import CachedFiles
-from cm4storage.loader.counting_store import CountingStore
-from cm4storage.loader.custom_batches import CustomBatches
 from cm4storage.loader.data_files import DataFiles
-from cm4storage.loader.dlio_order import dlio_order
 from cm4storage.loader.file_reader import ReadCounters
 from cm4storage.loader.layers import Layers
 from cm4storage.loader.order import RunOrder, ShuffledOrder
@@ -30,9 +25,11 @@ from cm4storage.workload.plan import Split
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     import numpy.typing as npt
 
     from cm4storage.core.progress import Progress
+    from cm4storage.loader.dlio_order import DlioOrder
     from cm4storage.loader.limits import Conduct
     from cm4storage.loader.order import EpochOrder
     from cm4storage.loader.plugins import Plugins
@@ -87,7 +84,7 @@ class Phase:
         self._conduct = conduct
         self._shuffled = RunOrder(workload, split=split)
         self._sampler = plugins.sampler(workload) if plugins.sampler else None
-        self._dlio = dlio_order(workload, split) if workload.reader.order == "dlio" else None
+        self._dlio = _dlio_order(workload, split)
         self._files = DataFiles(workload, split)
         self._cache = CachedFiles.of(store, self._files)
         self._layers = Layers.of(workload, store)
@@ -111,6 +108,9 @@ class Phase:
     def _batches_of(self, store: Store, plugins: Plugins) -> Callable[[int, int], Batches]:
         """Return what makes the batches of an epoch from its number and steps."""
         if plugins.loader is not None:
+            from cm4storage.loader.counting_store import CountingStore
+            from cm4storage.loader.custom_batches import CustomBatches
+
             counting = CountingStore(store)
             loader = plugins.loader(self._workload, counting, self._files)
             size = self._batch_size
@@ -189,8 +189,7 @@ class Phase:
         return moved
 
     def _durations(self, number: int, steps: int) -> list[float]:
-        generator = np.random.default_rng(self._workload.train.seed + number)
-        return self._computation.draw_many(generator, steps)
+        return self._computation.draw_many(self._workload.train.seed + number, steps)
 
     @property
     def _computation(self) -> Distribution:
@@ -201,6 +200,14 @@ class Phase:
     def _batch_size(self) -> int:
         reader = self._workload.reader
         return reader.batch_size if self._split is Split.TRAIN else reader.batch_size_eval
+
+
+def _dlio_order(workload: Workload, split: Split) -> DlioOrder | None:
+    if workload.reader.order != "dlio":
+        return None
+    from cm4storage.loader.dlio_order import dlio_order
+
+    return dlio_order(workload, split)
 
 
 def _require_some(counters: ReadCounters) -> None:

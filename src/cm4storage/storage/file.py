@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from cm4storage.storage.file_access import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from cm4storage.storage.buffers import BufferPool
 
+_SIZE_BYTES: Final = attrgetter("nbytes")
 _SMALL_CHUNK_BYTES: Final = 4096
 _MOST_SMALL_BYTES: Final = 65536
 
@@ -111,11 +113,12 @@ def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, 
     end. But who wants one byte more than there should be, to see the end, gets all but that one:
     that is not asked about again.
     """
-    wanted = sum(buffer.nbytes for buffer in buffers)
+    wanted = sum(map(_SIZE_BYTES, buffers))
     total = 0
     while buffers:
+        some = buffers if len(buffers) <= MOST_BUFFERS else buffers[:MOST_BUFFERS]
         try:
-            count = os.preadv(descriptor, buffers[:MOST_BUFFERS], start + total)
+            count = os.preadv(descriptor, some, start + total)
         except OSError as error:
             check_regular(os.fstat(descriptor), path)
             raise file_fault(error, f"read at byte {start + total}", path) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from cm4storage.storage.directio import DirectStore
 from cm4storage.storage.file import FileStore
 from cm4storage.storage.objects.conduct import Conduct
 from cm4storage.storage.store import RETRY_LIMIT_S
@@ -13,6 +12,7 @@ from cm4storage.storage.store import RETRY_LIMIT_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cm4storage.storage.folder import FolderStore
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.objects.service import ObjectService, OwnServer
     from cm4storage.storage.store import Store
@@ -48,8 +48,7 @@ def open_store(
     """
     with contextlib.ExitStack() as stack:
         if location.is_folder:
-            folder_store = DirectStore if location.scheme == "directio" else FileStore
-            store: Store = folder_store(location.path, fsync=fsync)
+            store: Store = _kind_of_folder(location)(location.path, fsync=fsync)
             endpoint = f"{location.scheme}://"
         else:
             service, server = _object_service(location, stack, share_lifeline=share_lifeline)
@@ -70,6 +69,14 @@ def open_objects(
         store = _open_objects(location, service, Conduct(retry_limit_s=retry_limit_s), server)
         stack.callback(store.close)
         yield service, store
+
+
+def _kind_of_folder(location: StoreLocation) -> type[FolderStore]:
+    if location.scheme != "directio":
+        return FileStore
+    from cm4storage.storage.directio import DirectStore
+
+    return DirectStore
 
 
 def _object_service(

@@ -101,10 +101,13 @@ class Distribution:
             return self.parameters[0] * self.parameters[1]
         return self.parameters[0]
 
-    def draw_many(self, generator: np.random.Generator, count: int) -> list[float]:
-        """Return `count` durations in seconds; the same as so many calls of `draw`."""
-        if self.kind == "constant":
+    def draw_many(self, seed: int, count: int) -> list[float]:
+        """Return `count` durations in seconds: what `draw` gives with a generator of this seed."""
+        if self.kind == "constant":  # as it mostly is: numpy's generators are large to import
             return [abs(self.parameters[0])] * count
+        import numpy as np
+
+        generator = np.random.default_rng(seed)
         draws: list[float] = abs(getattr(generator, self.kind)(*self.parameters, count)).tolist()
         return draws
 

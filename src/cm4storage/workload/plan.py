@@ -89,15 +89,16 @@ class Plan:
         """Return the function from a file's number to its name; see `key`."""
         count, folders = self.count(split), self._subfolders(split)
         width, folder_width = len(str(count)), len(str(folders))
-        start, column = self.dataset.file_prefix, self._partition_column
+        start, column, folder = self.dataset.file_prefix, self._partition_column, split.value
         end = f"_of_{count}.{self.dataset.format}{self._suffix}"
         if folders > 1 or column:
             start, folders = f"/{start}", max(1, folders)
-            before = f"{split.value}/{column}=" if column else f"{split.value}/"
+            before = f"{folder}/{column}=" if column else f"{folder}/"
             return lambda index: (
                 f"{before}{index % folders:0{folder_width}d}{start}_{index:0{width}d}{end}"
             )
-        return lambda index: f"{split.value}/{start}_{index:0{width}d}{end}"
+        # Asked for each read: zfill is faster than a format of computed width.
+        return lambda index: f"{folder}/{start}_{str(index).zfill(width)}{end}"
 
     @property
     def _suffix(self) -> str:
