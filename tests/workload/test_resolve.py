@@ -37,6 +37,14 @@ def test_quick_is_small_and_keeps_the_shape(name):
     assert quick.train.epochs * quick.steps_per_epoch() * quick.computation_time.mean_s < 60
 
 
+@pytest.mark.parametrize("time_s", ["0", "5e-324", "1e-300"])
+def test_quick_takes_steps_of_any_length(time_s, tmp_path):
+    path = tmp_path / "w.yaml"
+    path.write_text(f"dataset:\n  num_files_train: 100\ntrain:\n  computation_time: {time_s}\n")
+    quick = resolve.resolve(Request(model="", config=path, scale="quick")).workload
+    assert quick.steps_per_epoch() > 0
+
+
 def test_overrides_win_over_the_quick_scale():
     request = Request(scale="quick", params="dataset.num_files_train=12 train.epochs=4")
     workload = resolve.resolve(request).workload

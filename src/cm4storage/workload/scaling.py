@@ -48,11 +48,12 @@ def quick_settings(workload: Workload) -> dict[str, Any]:
 
 def _quick_steps(workload: Workload) -> int:
     step_s = workload.computation_time.mean_s
-    wanted = math.ceil(QUICK_COMPUTATION_PER_EPOCH_S / step_s) if step_s > 0 else QUICK_STEPS[-1]
+    most = QUICK_STEPS[-1]
+    wanted = math.ceil(min(most, QUICK_COMPUTATION_PER_EPOCH_S / step_s)) if step_s > 0 else most
     if all(column.size == 1 for column in workload.dataset.parquet_columns):
         batch_bytes = workload.reader.batch_size * _fixed_bytes(workload.dataset)
         wanted = min(wanted, int(QUICK_DATA_SET_BYTES // max(batch_bytes, 1)))
-    return max(QUICK_STEPS[0], min(QUICK_STEPS[-1], wanted))
+    return max(QUICK_STEPS[0], wanted)
 
 
 def _fixed_bytes(dataset: DatasetSection) -> int:
