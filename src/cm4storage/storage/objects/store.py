@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import xxhash
@@ -275,22 +276,18 @@ class ObjectStore:
 
     def _or_nothing(self, action: str, key: str, attempt: Callable[[], T], nothing: T) -> T:
         """Return what `attempt` reads, or `nothing` where the range lies past the end."""
-
-        def within() -> T:
-            try:
-                return attempt()
-            except ObjectFailure as failure:
-                if failure.kind is Kind.PAST_THE_END:
-                    return nothing
-                raise
-
-        return self._try(action, key, within)
+        try:
+            send = partial(self._retrier.call, attempt, self._operation.note_retry)
+            return interruptible.call(send)
+        except ObjectFailure as failure:
+            if failure.kind is Kind.PAST_THE_END:
+                return nothing
+            raise self._fault(failure, action, key) from failure
 
     def _try(self, action: str, key: str, attempt: Callable[[], T]) -> T:
         try:
-            return interruptible.call(
-                lambda: self._retrier.call(attempt, self._operation.note_retry)
-            )
+            send = partial(self._retrier.call, attempt, self._operation.note_retry)
+            return interruptible.call(send)
         except ObjectFailure as failure:
             raise self._fault(failure, action, key) from failure
 
