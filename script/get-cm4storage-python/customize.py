@@ -18,6 +18,7 @@ def preprocess(i):
     env["MLPERF_STORAGE_LAUNCHER"] = str(HERE / "launch.sh")
     env["MLPERF_STORAGE_PYTHONPATH"] = str(source) if source.is_dir() else ""
     extras = env.get("MLPERF_STORAGE_EXTRA_REQUIREMENTS", "").split()
+    extras += env.get("MLPERF_STORAGE_CLIENT_REQUIREMENTS", "").split()
     if not extras and Path(env.get("MLPERF_STORAGE_PYTHON", "")).is_file():
         return {"return": 0}  # this run has chosen one already, with whatever extras
     _notice_foreign_engine(i.get("automation"))

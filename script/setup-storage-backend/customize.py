@@ -34,6 +34,8 @@ def preprocess(i):
             )
     if backend in SCHEMES:
         return _set_service(env, backend, data_dir, endpoint)
+    if env.get("MLPERF_STORAGE_CLIENT"):
+        return _error("_client is for object services: add _s3 or _azure to the tags")
     if endpoint:
         return _error("--endpoint_url is for object storage: add _s3 or _azure to the tags")
     return _set_folder(env, data_dir)

@@ -36,7 +36,7 @@ def test_a_recipe_as_json(cm: CM) -> None:
     assert [each["name"] for each in shown["variations"] if each["default"]] == ["file"]
     assert shown["needs"][1]["recipe"] == "get-storage-folder"
     assert "MLPERF_STORAGE_DATA_URI" in shown["outputs"]
-    assert shown["tests"] == 4
+    assert shown["tests"] == 9
 
 
 def test_all_recipes_of_a_repository(book: Book) -> None:

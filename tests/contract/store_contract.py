@@ -6,6 +6,7 @@ and ``open_again`` (a callable that opens another store on the same root).
 
 from __future__ import annotations
 
+import functools
 import gc
 import hashlib
 import os
@@ -48,6 +49,7 @@ BAD_KEYS = ["", "/", "/etc/passwd", "a//b", "a/", "..", "../a", "a/../../b", "./
 BAD_KEYS += ["a\nb", "a\0b", "\x7f", "\ud800", ".cm4storage-0123456789abcdef.tmp"]
 
 
+@functools.lru_cache(maxsize=16)
 def content(size_bytes: int, seed: int = 0) -> bytes:
     """Return bytes that differ from place to place and from seed to seed."""
     block = b"".join(
@@ -91,6 +93,7 @@ class StoreContract:
         assert get(store, "folder/object") == content(size_bytes)
         assert store.stat("folder/object") == ObjectStat("folder/object", size_bytes)
 
+    @pytest.mark.needs("ranges")
     def test_reads_ranges(self, store: Store) -> None:
         data = content(10_000)
         put(store, "object", data)
@@ -282,11 +285,11 @@ class StoreContract:
         assert keys(store, "../a") == []
 
     def test_lists_past_a_thousand(self, store: Store) -> None:
-        names = [f"many/{number:05}" for number in range(2_345)]
+        names = [f"many/{number:05}" for number in range(1_234)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda name: put(store, name, b"x"), names))
         assert keys(store) == names
-        assert keys(store, "many/012") == names[1_200:1_300]
+        assert keys(store, "many/011") == names[1_100:1_200]
         some = store.list("many/")
         assert [next(some).key for _ in range(3)] == names[:3]
 
@@ -299,6 +302,7 @@ class StoreContract:
         store.delete("b/2/3")
         assert list(store.folders()) == ["a", "a-b", "with space"]
 
+    @pytest.mark.needs("odd-names")
     @pytest.mark.parametrize("name", ODD_NAMES)
     def test_odd_names(self, store: Store, name: str) -> None:
         put(store, f"odd/{name}", name.encode())
@@ -321,7 +325,7 @@ class StoreContract:
                 use()
         assert keys(store) == []
 
-    @pytest.mark.slow
+    @pytest.mark.needs("multipart")
     def test_large_objects(self, store: Store) -> None:
         data = os.urandom(MIB)
         assert store.write("large", (memoryview(data) for _ in range(64))) == 64 * MIB

@@ -22,6 +22,8 @@ _numbers = itertools.count()
 
 @pytest.mark.parametrize("client", CLIENTS)
 class TestAzureStore(StoreContract):
+    backend = "az"
+
     @pytest.fixture
     def prefix(self) -> str:
         return f"root-{next(_numbers)}/with space"

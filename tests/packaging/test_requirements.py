@@ -20,6 +20,11 @@ def of_package(extra):
     return found
 
 
+def specifiers(requirement):
+    """Return a requirement's parts: tools write them in another order."""
+    return set(requirement.replace("<", ",<").replace(">", ",>").split(","))
+
+
 def test_the_recipe_asks_for_what_the_package_asks_for():
     path = CHECKOUT / "script" / "get-cm4storage-python" / "_cm.yaml"
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -30,3 +35,5 @@ def test_the_recipe_asks_for_what_the_package_asks_for():
     for extra in ("s3", "azure"):
         env = recipe["variations"][extra]["env"]
         assert set(env["MLPERF_STORAGE_EXTRA_REQUIREMENTS"].split()) == of_package(extra)
+    s3dlio = recipe["variations"]["client.s3dlio"]["env"]["MLPERF_STORAGE_CLIENT_REQUIREMENTS"]
+    assert specifiers(s3dlio) == specifiers(*of_package("s3dlio"))

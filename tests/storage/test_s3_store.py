@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import socket
 import threading
@@ -18,7 +17,6 @@ from cm4storage.storage.objects import s3_service
 from cm4storage.storage.objects.s3_service import S3Service, of_embedded
 from cm4storage.storage.objects.store import Conduct, ObjectStore
 from cm4storage.storage.opening import open_store
-from cm4storage.storage.store import MissingObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,40 +64,6 @@ def test_we_read_what_boto3_writes(s3_server: EmbeddedServer, boto: Any, size_by
     assert [(item.key, item.size_bytes) for item in store.list()] == [("ö key", size_bytes)]
 
 
-def test_a_missing_bucket_is_told_from_a_missing_object(service: S3Service) -> None:
-    store = ObjectStore("no-such-bucket", "", service)
-    with pytest.raises(MissingObject, match="the bucket does not exist"), store.read("key"):
-        pass
-    with pytest.raises(MissingObject, match="the bucket does not exist"):
-        list(store.list())
-    with pytest.raises(MissingObject, match="the bucket does not exist"):
-        store.delete("key")
-    with pytest.raises(MissingObject, match=r"s3://no-such-bucket/key at http://127\.0\.0\.1"):
-        store.stat("key")
-
-
-@pytest.mark.parametrize("field", ["access_key_id", "secret_access_key"])
-def test_wrong_credentials_are_refused_and_not_repeated(
-    s3_server: EmbeddedServer, service: S3Service, field: str
-) -> None:
-    wrong = dataclasses.replace(service, **{field: "WRONGWRONGWRONG"})
-    store = ObjectStore(s3_server.bucket, "", wrong)
-    for use in (
-        lambda: store.read("key").__enter__(),
-        lambda: store.write("key", [memoryview(b"x")]),
-        lambda: list(store.list()),
-        lambda: store.stat("key"),
-        lambda: store.delete("key"),
-    ):
-        with pytest.raises(StorageFault, match="the service refused") as caught:
-            use()
-        assert not isinstance(caught.value, MissingObject)
-        assert "WRONG" not in str(caught.value)
-        assert s3_server.secret_access_key not in str(caught.value)
-        assert s3_server.access_key_id not in str(caught.value)
-    assert s3_server.secret_access_key not in repr(wrong)
-
-
 def test_a_service_that_is_not_there_is_an_error_within_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -121,38 +85,6 @@ def test_the_default_limit_is_well_under_half_a_minute() -> None:
     with pytest.raises(StorageFault, match="the service is not reachable after"):
         store.write("key", [memoryview(b"x")])
     assert time.monotonic() - begin < 60, "it is an error, not a hang"
-
-
-def test_loopback_bypasses_every_proxy(
-    s3_server: EmbeddedServer, service: S3Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-            monkeypatch.setenv(name, url)
-        store = ObjectStore(s3_server.bucket, "proxy", service, Conduct(retry_limit_s=5.0))
-        store.write("key", [memoryview(b"x")])
-        with store.read("key") as view:
-            assert view == b"x"
-        proxy.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            proxy.accept()
-
-
-def test_the_environment_does_not_mix_into_an_embedded_server(
-    s3_server: EmbeddedServer, service: S3Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "else")
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
-    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
-    monkeypatch.setenv("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true")
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    store = ObjectStore(s3_server.bucket, "mix", service, Conduct(retry_limit_s=5.0))
-    store.write("key", [memoryview(b"x")])
-    assert [item.key for item in store.list()] == ["key"]
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
@@ -246,26 +178,6 @@ def test_a_body_that_breaks_off_is_fetched_again() -> None:
         with store.read("key") as view:
             assert view == b"b" * 1000
         assert store.retries == 1
-
-
-def test_another_range_than_was_asked_for_is_never_taken_for_it() -> None:
-    other = answer("206 Partial Content", b"b" * 500, extra="Content-Range: bytes 500-999/1000\r\n")
-    with service_that_answers(other) as service:
-        store = ObjectStore("bucket", "", service, Conduct(retry_limit_s=0.5))
-        wrong = pytest.raises(StorageFault, match="cannot read the object")
-        with wrong, store.read("key", start=100, length=500):
-            pass
-        with pytest.raises(StorageFault, match="cannot read the object"):
-            store.read_into("key", memoryview(bytearray(1000)))
-
-
-def test_a_busy_service_is_asked_again() -> None:
-    busy = answer("503 Slow Down", b"<Error><Code>SlowDown</Code></Error>")
-    with (
-        service_that_answers(busy, busy, answer("200 OK", b"data")) as service,
-        ObjectStore("bucket", "", service).read("key") as view,
-    ):
-        assert view == b"data"
 
 
 def test_a_failing_service_is_a_fault_with_its_own_words() -> None:

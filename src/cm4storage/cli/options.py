@@ -30,7 +30,7 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
 
 
 def add_storage(parser: argparse.ArgumentParser) -> None:
-    """Declare where data are: ``--data_dir``, ``--endpoint_url`` and ``--server_dir``."""
+    """Declare where data are, and through which client: ``--data_dir`` and what belongs to it."""
     parser.add_argument(
         "--data_dir", required=True, metavar="PATH|URI",
         help="where data sets are kept: a folder, directio:///folder, s3://bucket/prefix "
@@ -44,6 +44,10 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--server_dir", type=Path, metavar="FOLDER",
         help="use an embedded server that keeps its data in this folder",
+    )  # fmt: skip
+    parser.add_argument(
+        "--client", default="", metavar="NAME",
+        help="the library that sends the requests to S3: obstore (default), boto3 or s3dlio",
     )  # fmt: skip
 
 
@@ -119,7 +123,12 @@ def whole_number(text: str) -> int:
 def location(args: argparse.Namespace) -> StoreLocation:
     """Return the location that the options of `add_storage` name."""
     server_dir = args.server_dir.absolute() if args.server_dir else None
-    return StoreLocation.parse(args.data_dir, endpoint_url=args.endpoint_url, server_dir=server_dir)
+    return StoreLocation.parse(
+        args.data_dir,
+        endpoint_url=args.endpoint_url,
+        server_dir=server_dir,
+        client=args.client,
+    )
 
 
 def add_oplog(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.results.records import RunRecord
+from cm4storage.storage.opening import client_of
 from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetim
             "uri": dataset.store.uri,
             "backend": job.data_root.scheme,
             "server": "embedded" if job.data_root.server_dir else "",
+            "client": client_of(job.data_root),
             "manifest": dataset.describe(),
         },
         order={

@@ -40,7 +40,9 @@ def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
 
 
 def _title(report: dict[str, Any]) -> str:
-    backend = report["backend_type"]
+    client = report.get("client") or ""
+    through = f" through {client}" if client not in ("", "obstore") else ""
+    backend = f"{report['backend_type']}{through}"
     reasons = report["not_comparable_because"]
     more = f" and {len(reasons) - _REASONS_SHOWN} more" if len(reasons) > _REASONS_SHOWN else ""
     suffix = f"  [not comparable: {', '.join(reasons[:_REASONS_SHOWN])}{more}]" if reasons else ""

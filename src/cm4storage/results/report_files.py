@@ -44,6 +44,7 @@ def build_report(figures: RunFigures) -> dict[str, Any]:
         "comparable": not figures.not_comparable_because,
         "not_comparable_because": figures.not_comparable_because,
         "backend_type": record.data_set["backend"],
+        "client": record.data_set.get("client", ""),
         "framework": workload.framework,
         "total_samples": sum(epoch.samples for epoch in record.epochs),
         "total_bytes": sum(epoch.bytes_read for epoch in record.epochs),

@@ -71,6 +71,13 @@ def open_objects(
         yield service, store
 
 
+def client_of(location: StoreLocation) -> str:
+    """Return the name of the client that requests go through, empty for folders."""
+    if location.is_folder:
+        return ""
+    return location.client or "obstore"
+
+
 def _kind_of_folder(location: StoreLocation) -> type[FolderStore]:
     if location.scheme != "directio":
         return FileStore
@@ -83,7 +90,7 @@ def _object_service(
     location: StoreLocation, stack: contextlib.ExitStack, *, share_lifeline: bool
 ) -> tuple[ObjectService, OwnServer | None]:
     """Return the service of a location, and its embedded server, which `stack` holds."""
-    from cm4storage.storage.objects import azure_service, s3_service
+    from cm4storage.storage.objects import azure_service, s3_clients, s3_service
 
     is_azure = location.scheme == "az"
     if location.server_dir is None:
@@ -91,9 +98,11 @@ def _object_service(
             return azure_service.from_environment(
                 location.endpoint_url, client_name=location.client
             ), None
-        return s3_service.from_environment(location.endpoint_url), None
+        return s3_service.from_environment(location.endpoint_url, client_name=location.client), None
     from cm4storage.storage import embedded
 
+    if not is_azure:
+        s3_clients.check(location.client)
     server = stack.enter_context(
         embedded.connect(
             location.server_dir, "azure" if is_azure else "s3", share_lifeline=share_lifeline
@@ -102,7 +111,7 @@ def _object_service(
     embedded.ensure_bucket(server, location.bucket)
     if is_azure:
         return azure_service.of_embedded(server, location.client), server
-    return s3_service.of_embedded(server), server
+    return s3_service.of_embedded(server, location.client), server
 
 
 def _open_objects(

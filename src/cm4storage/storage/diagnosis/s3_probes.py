@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -11,6 +10,7 @@ from cm4storage.core.errors import StorageFault
 from cm4storage.core.units import format_count
 from cm4storage.storage.diagnosis.findings import NotTried, Observation, Probe
 from cm4storage.storage.embedded import sigv4
+from cm4storage.storage.objects.s3_service import S3Service
 
 if TYPE_CHECKING:
     from cm4storage.storage.diagnosis.bench import Bench
@@ -81,15 +81,12 @@ def _send(bench: Bench, message: sigv4.Message) -> sigv4.Reply:
 
 def _credentials(bench: Bench) -> sigv4.Credentials:
     """Return the keys that are known here."""
-    known = getattr(bench.service, "access_key_id", None)
-    secret = getattr(bench.service, "secret_access_key", None)
-    if known and secret:
-        return sigv4.Credentials(known, secret)
-    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if not key or not secret:
-        raise NotTried("only with keys of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return sigv4.Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN", ""), region)
+    service = bench.service
+    keys = service.keys() if isinstance(service, S3Service) else None
+    if not isinstance(service, S3Service) or keys is None:
+        raise NotTried("only with keys from variables or a profile")
+    token = keys.session_token or ""
+    return sigv4.Credentials(keys.access_key_id, keys.secret_access_key, token, service.region)
 
 
 PROBES: Final = (

@@ -80,7 +80,6 @@ class AzureSdkClient:
     name = "azure-storage-blob"
     lacks: Mapping[str, str] = {
         "read-into": "azure-storage-blob holds each answer in memory before it hands it over",
-        "counted-parts": "parts and pages are repeated out of the store's sight",
     }
 
     def __init__(
@@ -91,6 +90,11 @@ class AzureSdkClient:
         self._retrier = Retrier(retry_limit_s)
         self._session = _session(service)
         self._container = _container_client(service, container, self._session)
+
+    @property
+    def retries(self) -> int:
+        """How many parts and pages have been asked for again."""
+        return self._retrier.count
 
     def get(self, key: str, start: int, length: int | None) -> Answer:
         """See `ObjectClient.get`."""

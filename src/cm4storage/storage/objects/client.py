@@ -59,6 +59,10 @@ class ObjectClient(Protocol):
     lacks: Mapping[str, str]
     """What this client cannot do, by the names in `CAPABILITIES`, and why."""
 
+    @property
+    def retries(self) -> int:
+        """How often the client itself has asked again, as far as it tells: parts and pages."""
+
     def get(self, key: str, start: int, length: int | None) -> Answer:
         """Fetch the bytes ``[start, start + length)``, or up to the end; `length` is not 0."""
 
@@ -93,12 +97,18 @@ class ObjectClient(Protocol):
 CAPABILITIES: Mapping[str, str] = {
     "read-into": "fills the caller's buffer without holding the whole answer in memory",
     "ranges": "asks for a range of bytes",
+    "checked-ranges": "shows which range of bytes the service has sent",
     "multipart": "writes large objects in parts",
     "streaming-write": "sends an object while it is being made",
-    "lazy-list": "lists page by page",
+    "lazy-list": "lists page by page, with sizes",
     "metadata": "keeps the digest of an object beside it",
+    "counted-retries": "leaves it to us to send a request again",
     "counted-parts": "tells of each retry of a part or of a page of a listing",
     "odd-names": "takes every valid key",
     "proxies": "bypasses a proxy for a server on loopback",
+    "several-services": "talks to several services, or as several users, in one process",
+    "virtual-hosts": "can name the bucket in the host",
+    "anonymous": "can leave requests unsigned",
+    "renewed-credentials": "takes new credentials before the old ones expire",
 }
 """What a client may lack; the matrix of the contract suite shows it."""

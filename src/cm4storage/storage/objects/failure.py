@@ -17,6 +17,7 @@ class Kind(enum.Enum):
     NO_CREDENTIALS = enum.auto()
     PAST_THE_END = enum.auto()
     UNREACHABLE = enum.auto()
+    UNTRUSTED = enum.auto()
     SILENT = enum.auto()
     BROKEN_OFF = enum.auto()
     DAMAGED = enum.auto()

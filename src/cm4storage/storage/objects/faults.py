@@ -17,7 +17,7 @@ _TEXTS: Final[dict[Kind, tuple[str, str, str]]] = {
     Kind.NO_CONTAINER: (
         "the {container} does not exist",
         "",
-        "create it, or check its name",
+        "{making}",
     ),
     Kind.NO_OBJECT: ("the object does not exist", "", ""),
     Kind.REFUSED: (
@@ -34,6 +34,11 @@ _TEXTS: Final[dict[Kind, tuple[str, str, str]]] = {
         "cannot {action}: the service is not reachable{history}",
         "nothing listens there, a firewall drops the packets, or it has just stopped",
         "check the endpoint and that the service runs",
+    ),
+    Kind.UNTRUSTED: (
+        "cannot {action}: the service's certificate is not trusted",
+        "{message}",
+        "name the file of its certificate authority in {ca_bundle}, and the host that it is for",
     ),
     Kind.SILENT: (
         "cannot {action}: the service fell silent{history}",
@@ -85,10 +90,22 @@ def object_fault(
         "refusal": _REFUSALS.get(failure.code, _FORBIDDEN),
         "container": service.words.container,
         "credentials": service.words.credentials,
+        "ca_bundle": service.words.ca_bundle,
+        "making": _how_to_make(where, service),
     }
     what, meaning, advice = (text.format_map(fields) for text in _TEXTS[failure.kind])
     make = MissingObject if failure.kind in _ABSENT else StorageFault
     return make(what, where=f"{where} at {service.name}", meaning=meaning, advice=advice)
+
+
+def _how_to_make(where: str, service: ObjectService) -> str:
+    """Return how to create the bucket or container that is missing."""
+    if not service.words.making:
+        return "create it, or check its name"
+    name = where.partition("://")[2].partition("/")[0]
+    option = f" --endpoint-url {service.name}" if "://" in service.name else ""
+    command = service.words.making.format(container_name=name, endpoint_option=option)
+    return f"check its name, or create it: {command}"
 
 
 def _history(failure: ObjectFailure) -> str:

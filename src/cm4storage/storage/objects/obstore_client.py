@@ -22,6 +22,7 @@ _LIST_PAGE: Final = 1000
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>", re.DOTALL)
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 # Azurite answers with no bytes where others refuse; the library notices.
 _TOO_FAR: Final = "Wanted range starting at"
 _NO_CONTAINER: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
@@ -65,6 +66,8 @@ class ObstoreClient:
         "counted-parts": "obstore repeats the parts of a large object and the pages of a listing "
         "by itself, and does not tell"
     }
+
+    retries = 0
 
     def __init__(self, make_store: Callable[[Any], Any], retry_limit_s: float) -> None:
         self._obstore = _import_library()
@@ -153,7 +156,9 @@ class ObstoreClient:
 
 def failure_of(error: Exception) -> ObjectFailure:
     """Read an error of the library; what is no error of its is a defect, and raised."""
-    text = str(error).partition("\n\nDebug source")[0]
+    text, _, details = str(error).partition("\n\nDebug source")
+    if untrusted := _CERTIFICATE.search(details):
+        return ObjectFailure(Kind.UNTRUSTED, f"{untrusted.group(1)}, says the TLS library")
     found = _STATUS.search(text)
     status = int(found.group(1)) if found else None
     code = _first(_CODE, text)

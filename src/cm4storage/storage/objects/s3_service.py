@@ -1,41 +1,34 @@
-"""Which S3 service to talk to, and how: endpoint, credentials, retries, proxies."""
+"""Which S3 service to talk to, and how: endpoint, credentials, addressing, client."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import UserError
-from cm4storage.storage.location import check_endpoint
-from cm4storage.storage.objects.service import (
-    Words,
-    host_of,
-    is_loopback,
-    obstore_client_options,
-)
+from cm4storage.storage.objects import s3_clients, s3_settings
+from cm4storage.storage.objects.s3_settings import DEFAULT_REGION, Keys
+from cm4storage.storage.objects.service import Words, is_loopback
 from cm4storage.storage.store import RETRY_LIMIT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cm4storage.storage.objects.client import ObjectClient
     from cm4storage.storage.objects.service import HasCredentials
 
-_CREDENTIAL_SOURCES: Final = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_SKIP_SIGNATURE",
-)
-
-
 _WORDS: Final = Words(
     container="bucket",
-    credentials="AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
+    credentials="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     extra="s3",
+    making="aws s3 mb s3://{container_name}{endpoint_option}",
+    ca_bundle="AWS_CA_BUNDLE",
 )
+# The source itself knows when they expire; obstore asks it again as often as this lets it, which
+# is some times a second, since they seem about to.
+_KEYS_LAST: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -47,12 +40,30 @@ class S3Service:
     endpoint_url : str or None
         None for Amazon's own.
     access_key_id, secret_access_key : str or None
-        None: the client takes them from the standard environment.
+        Credentials that stay the same. None: `key_source` gives them.
+    key_source : callable or None
+        Returns the credentials of this moment. None: the client finds them itself.
+    region : str
+        The region that requests are signed for.
+    anonymous : bool
+        Requests are not signed.
+    virtual_hosts : bool
+        The bucket is part of the host's name, not of the path.
+    ca_bundle : str
+        A file with the authorities that sign the service's certificate; empty for the system's.
+    client_name : str
+        One of `s3_clients.KNOWN`; empty for the first.
     """
 
     endpoint_url: str | None = None
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
+    key_source: Callable[[], Keys] | None = field(default=None, repr=False)
+    region: str = DEFAULT_REGION
+    anonymous: bool = False
+    virtual_hosts: bool = False
+    ca_bundle: str = ""
+    client_name: str = ""
 
     @property
     def scheme(self) -> str:
@@ -77,85 +88,85 @@ class S3Service:
     @property
     def lists_in_key_order(self) -> bool:
         """Tell whether listings are surely in the order of keys, as Amazon's are."""
-        host = host_of(self.endpoint_url)
-        return self.endpoint_url is None or host.endswith(".amazonaws.com")
+        return s3_clients.is_amazon(self.endpoint_url)
+
+    def keys(self) -> Keys | None:
+        """Return the credentials of this moment; None where the client finds them itself."""
+        if self.anonymous:
+            return None
+        if self.access_key_id is not None:
+            return Keys(self.access_key_id, self.secret_access_key or "")
+        return self.key_source() if self.key_source else None
 
     def client(
         self, container: str, prefix: str, retry_limit_s: float = RETRY_LIMIT_S
     ) -> ObjectClient:
         """Return a client for the objects below `prefix` in the bucket `container`."""
-        from cm4storage.storage.objects.obstore_client import ObstoreClient
+        return s3_clients.make(self, container, prefix, retry_limit_s)
 
-        def make_store(retry_config: Any) -> Any:
-            from obstore.store import S3Store
+    def read_ca_bundle(self) -> str:
+        """Return the certificates of `ca_bundle`.
 
-            return S3Store(
-                container,
-                prefix=prefix or None,
-                config=self._config(),
-                client_options=obstore_client_options(self.endpoint_url),
-                retry_config=retry_config,
-                credential_provider=self._provider(),
-            )
+        Raises
+        ------
+        UserError
+            If the file cannot be read.
+        """
+        try:
+            return Path(self.ca_bundle).read_text(encoding="ascii", errors="replace")
+        except OSError as error:
+            raise UserError(
+                f"cannot read the certificate authorities: {error.strerror}",
+                where=self.ca_bundle,
+                advice="correct AWS_CA_BUNDLE",
+            ) from error
 
-        return ObstoreClient(make_store, retry_limit_s)
-
-    def _config(self) -> Any:
-        config: dict[str, Any] = {}
-        if self.endpoint_url is not None:
-            config["endpoint"] = self.endpoint_url
-            if "AWS_ENDPOINT_URL_S3" in os.environ:
-                # The client would prefer that variable to the endpoint it is given.
-                config["aws_endpoint_url_s3"] = self.endpoint_url
-        if self.access_key_id is not None:
-            config |= {
-                "region": "us-east-1",
-                "skip_signature": False,
-                "virtual_hosted_style_request": False,
-            }
-        if self.is_loopback or not (self.endpoint_url or "").startswith("http://"):
-            # TLS or the kernel guards the bytes; hashing them again costs most of a PUT.
-            config["unsigned_payload"] = True
-        return config
-
-    def _provider(self) -> Any:
-        """Give known credentials by a call, so that no AWS_SESSION_TOKEN is mixed in."""
-        if self.access_key_id is None:
+    def obstore_credentials(self) -> Any:
+        """Give credentials by a call, so that no variable such as AWS_SESSION_TOKEN is mixed in."""
+        if self.anonymous or (self.access_key_id is None and self.key_source is None):
             return None
-        credentials = {
-            "access_key_id": self.access_key_id,
-            "secret_access_key": self.secret_access_key,
-            "token": None,
-            "expires_at": None,
-        }
-        return lambda: credentials
+
+        def provide() -> Any:
+            keys = self.keys() or Keys("", "")
+            expires = None if self.key_source is None else datetime.now(timezone.utc) + _KEYS_LAST
+            return {
+                "access_key_id": keys.access_key_id,
+                "secret_access_key": keys.secret_access_key,
+                "token": keys.session_token,
+                "expires_at": expires,
+            }
+
+        return provide
 
 
 def from_environment(
-    endpoint_url: str | None, environment: Mapping[str, str] | None = None
+    endpoint_url: str | None, environment: Mapping[str, str] | None = None, client_name: str = ""
 ) -> S3Service:
-    """Return the service at `endpoint_url`, else the one that the ``AWS_*`` variables name.
+    """Return the service at `endpoint_url`, else the one that variables or a profile name.
 
     Raises
     ------
     UserError
-        If the endpoint is malformed, or a service other than Amazon's has no credentials.
+        If a setting is malformed, or a service other than Amazon's has no credentials.
     """
-    known = os.environ if environment is None else environment
-    endpoint = endpoint_url or known.get("AWS_ENDPOINT_URL_S3") or known.get("AWS_ENDPOINT_URL")
-    if not endpoint:
-        return S3Service()
-    check_endpoint(endpoint)
-    if not any(known.get(name) for name in _CREDENTIAL_SOURCES):
-        raise UserError(
-            "no credentials for the S3 service",
-            where=endpoint,
-            meaning="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set",
-            advice="export both, or AWS_SKIP_SIGNATURE=true for a public bucket",
-        )
-    return S3Service(endpoint.rstrip("/"))
+    s3_clients.check(client_name)
+    found = s3_settings.read(endpoint_url, environment)
+    return S3Service(
+        found.endpoint_url,
+        key_source=found.key_source,
+        region=found.region,
+        anonymous=found.anonymous,
+        virtual_hosts=found.virtual_hosts,
+        ca_bundle=found.ca_bundle,
+        client_name=client_name,
+    )
 
 
-def of_embedded(server: HasCredentials) -> S3Service:
-    """Return the service of an embedded server."""
-    return S3Service(server.endpoint_url, server.access_key_id, server.secret_access_key)
+def of_embedded(server: HasCredentials, client_name: str = "") -> S3Service:
+    """Return the service of an embedded server, which nothing of the environment reaches."""
+    return S3Service(
+        server.endpoint_url,
+        server.access_key_id,
+        server.secret_access_key,
+        client_name=s3_clients.check(client_name),
+    )

@@ -30,11 +30,18 @@ class Words:
         Where credentials come from, for advice.
     extra : str
         The extra of this package that brings the clients.
+    making : str
+        The command that makes a bucket, with the fields ``container_name`` and
+        ``endpoint_option``; empty where there is none to name.
+    ca_bundle : str
+        The variable that names a file of certificate authorities.
     """
 
     container: str
     credentials: str
     extra: str
+    making: str = ""
+    ca_bundle: str = "SSL_CERT_FILE"
 
 
 class ObjectService(Protocol):

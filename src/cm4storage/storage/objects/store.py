@@ -82,7 +82,7 @@ class ObjectStore:
     @property
     def retries(self) -> int:
         """How many requests have been sent again so far."""
-        return self._retrier.count
+        return self._retrier.count + self._client.retries
 
     def watched(self, operation: Operation) -> ObjectStore:
         """Return this store with its next call noted in `operation`; see `Watchable`."""

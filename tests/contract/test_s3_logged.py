@@ -1,4 +1,4 @@
-"""The contract, kept by an S3 bucket on a real server."""
+"""The contract, kept by S3 while each operation becomes a row of a log."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ if TYPE_CHECKING:
 _numbers = itertools.count()
 
 
-class TestS3Store(StoreContract):
+class TestLoggedS3Store(StoreContract):
     @pytest.fixture
     def prefix(self) -> str:
-        return f"root-{next(_numbers)}/with space"
+        return f"logged-{next(_numbers)}/with space"
 
     @pytest.fixture
     def open_again(self, s3_server: EmbeddedServer, prefix: str) -> Callable[[], ObjectStore]:
         return lambda: ObjectStore(s3_server.bucket, prefix, of_embedded(s3_server))
 
     @pytest.fixture
-    def store(self, open_again: Callable[[], ObjectStore]) -> Iterator[ObjectStore]:
-        store = open_again()
-        yield store
-        for item in list(store.list()):
-            store.delete(item.key)
-        store.close()
+    def store(self, open_again: Callable[[], ObjectStore], tmp_path: Path) -> Iterator[Store]:
+        below = open_again()
+        with FileLog(tmp_path / "log") as log:
+            yield log.logged(below, "http://127.0.0.1")
+        below.close()
 
     @pytest.fixture
     def debris(self, s3_server: EmbeddedServer, boto: Any) -> Callable[[], list[str]]:
@@ -46,16 +45,3 @@ class TestS3Store(StoreContract):
             return [upload["Key"] for upload in answer.get("Uploads", [])]
 
         return unfinished
-
-
-class TestLoggedS3Store(TestS3Store):
-    """Each operation becomes a row of a log."""
-
-    @pytest.fixture
-    def store(self, open_again: Callable[[], ObjectStore], tmp_path: Path) -> Iterator[Store]:
-        below = open_again()
-        with FileLog(tmp_path / "log") as log:
-            yield log.logged(below, "http://127.0.0.1")
-        for item in list(below.list()):
-            below.delete(item.key)
-        below.close()
