@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import bare_loops
 
-from cm4storage.storage.directio import DirectStore
+from cm4storage.storage.folders.directio import DirectStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

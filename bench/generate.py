@@ -35,7 +35,7 @@ from cm4storage.dataset.contents import FileContent
 from cm4storage.dataset.generation import generate
 from cm4storage.dataset.outputs import DATASET_THREADS, shape_of
 from cm4storage.formats.format import format_of
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.workload.plan import Plan
 from cm4storage.workload.resolve import Request, resolve
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

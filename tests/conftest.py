@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cm4storage.storage.alignment import memory_file_system
+from cm4storage.storage.folders.alignment import memory_file_system
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.resolve import Request, resolve
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from store_contract import StoreContract
 
-from cm4storage.storage.directio import DirectStore
+from cm4storage.storage.folders.directio import DirectStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

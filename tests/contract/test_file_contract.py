@@ -8,7 +8,7 @@ import pytest
 from store_contract import StoreContract
 
 from cm4storage.storage.direct_reads import DirectReads
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.limited_reads import LimitedReads
 from cm4storage.storage.oplog import FileLog
 

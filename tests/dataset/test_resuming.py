@@ -17,7 +17,7 @@ from cm4storage.dataset.journal import Journal
 from cm4storage.dataset.manifest import FileEntry
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.dataset.preparation import prepare
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.opening import open_store
 
 FILES = "dataset.num_files_train=150 dataset.num_files_eval=4"

@@ -18,7 +18,7 @@ from cm4storage.dataset.opening import open_dataset
 from cm4storage.dataset.preparation import prepare
 from cm4storage.dataset.verdict import verify_contents
 from cm4storage.dataset.verification import Sample
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 
 FILES = "dataset.num_files_train=40 dataset.num_files_eval=2"
 

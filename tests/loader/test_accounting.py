@@ -19,7 +19,7 @@ from cm4storage.report.table import render
 from cm4storage.results import figures, records
 from cm4storage.results.report_files import build_report
 from cm4storage.storage import page_cache
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.wrapper import StoreWrapper
 

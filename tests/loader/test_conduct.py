@@ -13,7 +13,7 @@ from cm4storage.loader.data_files import DataFiles
 from cm4storage.loader.limits import Conduct
 from cm4storage.loader.plugins import Plugins
 from cm4storage.storage import page_cache
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.workload.plan import Split
 
 SKIP = Conduct(on_error="skip")

@@ -11,8 +11,8 @@ from cm4storage.loader.layers import Layers
 from cm4storage.loader.plugins import Plugins
 from cm4storage.storage import page_cache
 from cm4storage.storage.direct_reads import DirectReads
-from cm4storage.storage.directio import DirectStore
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.directio import DirectStore
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.kept_reads import KeptReads
 from cm4storage.storage.wrapper import StoreWrapper
 

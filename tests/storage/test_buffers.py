@@ -15,7 +15,7 @@ from cm4storage.loader.limits import Limits
 from cm4storage.loader.running import Trainer
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.storage.buffers import Buffer, BufferPool
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,7 @@ from server_processes import SOURCE
 from cm4storage.core.errors import StorageFault
 from cm4storage.storage.diagnosis import Diagnosis, Finding, diagnose, operations
 from cm4storage.storage.diagnosis.bench import Access, Bench
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.wrapper import StoreWrapper
 

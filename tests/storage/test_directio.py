@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cm4storage.core.errors import StorageFault, UserError
-from cm4storage.storage import alignment, page_cache
-from cm4storage.storage.alignment import DEFAULT, Alignment, alignment_of, file_system_of
 from cm4storage.storage.buffers import BufferPool
 from cm4storage.storage.check import check_store
-from cm4storage.storage.direct_plan import ReadPlan
-from cm4storage.storage.directio import DirectStore
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders import alignment, page_cache
+from cm4storage.storage.folders.alignment import DEFAULT, Alignment, alignment_of, file_system_of
+from cm4storage.storage.folders.direct_plan import ReadPlan
+from cm4storage.storage.folders.directio import DirectStore
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.opening import open_store
 
@@ -204,7 +204,9 @@ def test_a_file_system_that_would_use_the_cache_is_refused(
 ) -> None:
     store.write("object", [memoryview(DATA)])
     other = DirectStore(Path(store.local_path("object")).parent)
-    monkeypatch.setattr("cm4storage.storage.direct_files.alignment_of", lambda _descriptor: None)
+    monkeypatch.setattr(
+        "cm4storage.storage.folders.direct_files.alignment_of", lambda _descriptor: None
+    )
     with pytest.raises(UserError, match="refuses O_DIRECT"), other.read("object"):
         pass
     with pytest.raises(UserError, match="refuses O_DIRECT"):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cm4storage.core.errors import StorageFault
-from cm4storage.storage.file import FileStore
 from cm4storage.storage.file_faults import file_fault
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.store import MissingObject
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_a_write_that_is_killed_leaves_the_old_file(store: FileStore, tmp_path: 
     program = f"""
 import os, signal
 from pathlib import Path
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 def chunks():
     yield memoryview(b"new")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -110,7 +110,8 @@ def test_the_file_of_a_writer_that_pauses_for_hours_is_kept(tmp_path: Path) -> N
         (temporary,) = tmp_path.glob(".cm4storage-*.tmp")
         os.utime(temporary, (0, 0))
         program = (
-            "import sys; from pathlib import Path; from cm4storage.storage.file import FileStore; "
+            "import sys; from pathlib import Path; "
+            "from cm4storage.storage.folders.file import FileStore; "
             "FileStore(Path(sys.argv[1])).write('other', [b'x'])"
         )
         subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
@@ -205,7 +206,7 @@ def test_a_folder_without_permission_is_a_clear_fault(tmp_path: Path) -> None:
 import os, sys
 from pathlib import Path
 from cm4storage.core.errors import StorageFault
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 store = FileStore(Path(sys.argv[1]))
 if os.geteuid() == 0:
     os.setgroups([])
@@ -237,7 +238,7 @@ def test_a_full_disk_is_a_clear_fault_and_leaves_nothing(tmp_path: Path) -> None
 import os, sys
 from pathlib import Path
 from cm4storage.core.errors import StorageFault
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 store = FileStore(Path(sys.argv[1]))
 store.write("old", [b"old"])
 try:

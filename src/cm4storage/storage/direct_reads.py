@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from cm4storage.core.errors import UserError
 from cm4storage.storage.buffers import BufferPool
-from cm4storage.storage.direct_files import DirectFiles, Wish
-from cm4storage.storage.directio import DirectStore
+from cm4storage.storage.folders.direct_files import DirectFiles, Wish
+from cm4storage.storage.folders.directio import DirectStore
 from cm4storage.storage.page_cache import LocalFiles
 from cm4storage.storage.wrapper import StoreWrapper
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cm4storage.storage.buffers import BufferPool
-from cm4storage.storage.file_access import check_range
+from cm4storage.storage.folders.file_access import check_range
 from cm4storage.storage.loans import Loan
 from cm4storage.storage.wrapper import StoreWrapper
 

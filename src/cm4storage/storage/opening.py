@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from cm4storage.storage.file import FileStore
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.objects.conduct import Conduct
 from cm4storage.storage.store import RETRY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cm4storage.storage.folder import FolderStore
+    from cm4storage.storage.folders.folder import FolderStore
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.objects.service import ObjectService, OwnServer
     from cm4storage.storage.store import Store
@@ -81,7 +81,7 @@ def client_of(location: StoreLocation) -> str:
 def _kind_of_folder(location: StoreLocation) -> type[FolderStore]:
     if location.scheme != "directio":
         return FileStore
-    from cm4storage.storage.directio import DirectStore
+    from cm4storage.storage.folders.directio import DirectStore
 
     return DirectStore
 

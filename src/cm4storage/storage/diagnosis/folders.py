@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.units import format_bytes
-from cm4storage.storage.alignment import file_system_of
 from cm4storage.storage.diagnosis.bench import Access
 from cm4storage.storage.diagnosis.findings import NotTried, Observation, Probe
 from cm4storage.storage.diagnosis.measuring import latencies
 from cm4storage.storage.diagnosis.operations import OBJECT
 from cm4storage.storage.file_faults import file_fault
+from cm4storage.storage.folders.alignment import file_system_of
 from cm4storage.storage.opening import open_store
 
 if TYPE_CHECKING:

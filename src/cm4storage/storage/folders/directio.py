@@ -10,9 +10,9 @@ import errno
 import os
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from cm4storage.storage.block_writer import STAGING_BYTES, BlockWriter
-from cm4storage.storage.direct_files import DirectFiles, Room, Wish
-from cm4storage.storage.folder import FolderStore
+from cm4storage.storage.folders.block_writer import STAGING_BYTES, BlockWriter
+from cm4storage.storage.folders.direct_files import DirectFiles, Room, Wish
+from cm4storage.storage.folders.folder import FolderStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cm4storage.core.errors import UserError
-from cm4storage.storage.alignment import alignment_of, file_system_of, memory_file_system
-from cm4storage.storage.direct_plan import ReadPlan, round_down, round_up
-from cm4storage.storage.file_access import (
+from cm4storage.storage.file_faults import file_fault
+from cm4storage.storage.folders.alignment import alignment_of, file_system_of, memory_file_system
+from cm4storage.storage.folders.direct_plan import ReadPlan, round_down, round_up
+from cm4storage.storage.folders.file_access import (
     MOST_BUFFERS,
     READ_FLAGS,
     check_range,
@@ -23,15 +24,14 @@ from cm4storage.storage.file_access import (
     status_of,
     unfilled,
 )
-from cm4storage.storage.file_faults import file_fault
 from cm4storage.storage.loans import Loan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cm4storage.core.errors import StorageBenchmarkError
-    from cm4storage.storage.alignment import Alignment
     from cm4storage.storage.buffers import BufferPool
+    from cm4storage.storage.folders.alignment import Alignment
 
 _NOTHING: Final = memoryview(b"")
 

@@ -11,11 +11,11 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import quote
 
-from cm4storage.storage import file_leftovers
 from cm4storage.storage.buffers import BufferPool
-from cm4storage.storage.file_access import ABSENT, check_regular, read_fault
 from cm4storage.storage.file_faults import file_fault
-from cm4storage.storage.file_listing import list_files, list_folders
+from cm4storage.storage.folders import file_leftovers
+from cm4storage.storage.folders.file_access import ABSENT, check_regular, read_fault
+from cm4storage.storage.folders.file_listing import list_files, list_folders
 from cm4storage.storage.keys import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, check_key
 from cm4storage.storage.store import ObjectStat
 

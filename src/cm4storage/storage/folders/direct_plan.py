@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cm4storage.storage.alignment import Alignment
+    from cm4storage.storage.folders.alignment import Alignment
 
 WORTH_BYTES: Final = 65536
 """Up to here a copy is cheaper than what it takes to avoid it."""

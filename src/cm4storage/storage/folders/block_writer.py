@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.units import MIB
-from cm4storage.storage.direct_plan import WORTH_BYTES, address_of, copy, round_down, round_up
-from cm4storage.storage.file_access import unfilled
 from cm4storage.storage.file_faults import file_fault
+from cm4storage.storage.folders.direct_plan import (
+    WORTH_BYTES,
+    address_of,
+    copy,
+    round_down,
+    round_up,
+)
+from cm4storage.storage.folders.file_access import unfilled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cm4storage.storage.alignment import Alignment
+    from cm4storage.storage.folders.alignment import Alignment
 
 STAGING_BYTES: Final = MIB
 """Chunks are gathered up to here."""

@@ -6,7 +6,8 @@ import os
 from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from cm4storage.storage.file_access import (
+from cm4storage.storage.file_faults import file_fault
+from cm4storage.storage.folders.file_access import (
     MOST_BUFFERS,
     READ_FLAGS,
     check_range,
@@ -16,8 +17,7 @@ from cm4storage.storage.file_access import (
     read_fault,
     unfilled,
 )
-from cm4storage.storage.file_faults import file_fault
-from cm4storage.storage.folder import FolderStore
+from cm4storage.storage.folders.folder import FolderStore
 from cm4storage.storage.loans import Loan
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Stores over folders of the local file system: through the page cache, and past it."""
