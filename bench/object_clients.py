@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import UserError
@@ -142,13 +143,42 @@ class BareS3dlio:
         self._library.put_bytes(f"{self._root}/{key}", body)
 
 
+class BareAzureSdk:
+    """azure-storage-blob with its defaults."""
+
+    name = "bare azure-storage-blob"
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        from azure.storage.blob import ContainerClient
+
+        self._container = ContainerClient(
+            server.endpoint_url,
+            server.bucket,
+            credential={
+                "account_name": server.access_key_id,
+                "account_key": server.secret_access_key,
+            },
+            max_pool_size=32,
+        )
+
+    def get(self, key: str) -> int:
+        """Fetch an object; return its size."""
+        return len(self._container.download_blob(f"{PREFIX}/{key}").readall())
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object by one request."""
+        self._container.upload_blob(f"{PREFIX}/{key}", body, overwrite=True)
+
+
 def _s3(server: EmbeddedServer) -> Iterator[Callable[[], Client]]:
     from cm4storage.storage.objects.s3_service import of_embedded
 
     service = of_embedded(server)
     yield lambda: Ours("ours", service, server.bucket)
     yield lambda: BareObstore(_bare_s3_store(server))
+    yield lambda: Ours("ours, boto3", replace(service, client_name="boto3"), server.bucket)
     yield lambda: BareBoto3(server)
+    yield lambda: Ours("ours, s3dlio", replace(service, client_name="s3dlio"), server.bucket)
     yield lambda: BareS3dlio(server)
 
 
@@ -166,7 +196,33 @@ def _bare_s3_store(server: EmbeddedServer) -> Any:
     )
 
 
-CLIENTS: dict[str, Callable[[EmbeddedServer], Iterator[Callable[[], Client]]]] = {"s3": _s3}
+def _azure(server: EmbeddedServer) -> Iterator[Callable[[], Client]]:
+    from cm4storage.storage.objects.azure_service import of_embedded
+
+    sdk = "azure-storage-blob"
+    yield lambda: Ours("ours", of_embedded(server), server.bucket)
+    yield lambda: BareObstore(_bare_azure_store(server))
+    yield lambda: Ours(f"ours, {sdk}", of_embedded(server, sdk), server.bucket)
+    yield lambda: BareAzureSdk(server)
+
+
+def _bare_azure_store(server: EmbeddedServer) -> Any:
+    from obstore.store import AzureStore
+
+    return AzureStore(
+        server.bucket,
+        prefix=PREFIX,
+        endpoint=server.endpoint_url,
+        account_name=server.access_key_id,
+        account_key=server.secret_access_key,
+        client_options={"allow_http": True},
+    )
+
+
+CLIENTS: dict[str, Callable[[EmbeddedServer], Iterator[Callable[[], Client]]]] = {
+    "s3": _s3,
+    "azure": _azure,
+}
 """The makers of all candidates of a service."""
 
 
