@@ -86,11 +86,7 @@ class AzureService:
     client_name: str = ""
 
     def __post_init__(self) -> None:
-        if (self.client_name or DEFAULT_CLIENT) not in CLIENTS:
-            raise UserError(
-                f"unknown client for az://: {self.client_name}",
-                advice=f"use one of {', '.join(CLIENTS)}",
-            )
+        check_client(self.client_name)
 
     @property
     def scheme(self) -> str:
@@ -171,6 +167,21 @@ class AzureService:
         else:
             return None
         return lambda: credentials
+
+
+def check_client(name: str) -> None:
+    """Check the name of a client; an empty one is that of the default.
+
+    Raises
+    ------
+    UserError
+        If there is no such client of Azure.
+    """
+    if name and name not in CLIENTS:
+        raise UserError(
+            f"unknown client for az://: {name}",
+            advice=f"use one of {', '.join(CLIENTS)}",
+        )
 
 
 def from_environment(
