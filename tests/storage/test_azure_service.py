@@ -12,11 +12,14 @@ import pytest
 from azure_uses import SOME_KEY, assert_tells_no_secret, free_port, opened, uses_of
 
 from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.objects import azure_service
 from cm4storage.storage.objects.azure_service import CLIENTS, AzureService
+from cm4storage.storage.opening import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAMED = {"AZURE_STORAGE_ACCOUNT": "me"}
 
@@ -223,3 +226,11 @@ class TestServicesThatFail:
                 with pytest.raises(StorageFault, match="the service is not reachable"):
                     use()
         assert time.monotonic() - begin < 120, "it is an error, not a hang"
+
+
+def test_an_unknown_client_is_refused_before_a_server_is_started(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    place = StoreLocation.parse("az://cm4storage/x", server_dir=folder, client="boto9")
+    with pytest.raises(UserError, match=r"unknown client.*boto9"), open_store(place):
+        pass
+    assert not folder.exists()
