@@ -13,6 +13,12 @@ from cm4storage.storage.folders.alignment import memory_file_system
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.resolve import Request, resolve
 
+TESTS = Path(__file__).parent
+LONG = (
+    *("bootstrap", "job", "faults", "docs", "packaging", "contract", "node", "storage"),
+    "authoring",
+)
+
 SMALL_PARAMS = (
     "dataset.num_files_train=10 dataset.record_length_bytes=5000 "
     "dataset.record_length_bytes_stdev=900 dataset.record_length_bytes_resize=0 "
@@ -24,6 +30,12 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach what tests start, also where pytest runs in the background of a shell."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Take the folders first whose files take minutes, so that none of them is left for the end."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(TESTS).parts[0], len(LONG)))
 
 
 @pytest.fixture

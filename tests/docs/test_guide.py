@@ -25,7 +25,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _VARIABLE = re.compile(
-    r"file:///\S+|(?<![\w.])/\S+|\b[0-9a-f]{12,32}\b|\d+(\.\d+)?( (us|ms|s|min)\b)?"
+    r"file:///\S+|(?<![\w.])/\S+|\b[0-9a-f]{12,32}\b|\d+(,\d{3})*(\.\d+)?( (us|ms|s|min)\b)?"
 )
 
 

@@ -153,7 +153,7 @@ def test_the_embedded_server_killed_while_loading(
     assert job.digest() == right_digest
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_server_of_the_users_killed_while_generating_and_while_loading(
     tmp_path: Path, server_dir: Path, right_digest: str
 ) -> None:
@@ -178,7 +178,7 @@ def test_a_server_of_the_users_killed_while_generating_and_while_loading(
         ends_well(Job(tmp_path, storage, exports).run())
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_server_that_falls_silent_while_loading(tmp_path: Path, server_dir: Path) -> None:
     with own_server(server_dir) as exports:
         job = Job(tmp_path, ["--data_dir=s3://cm4storage/x"], exports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -322,3 +323,14 @@ def test_a_hidden_variable_is_named_once(cm: CM, recipes: Recipes) -> None:
     assert said.count("note: SIZE of your environment does not count for") == 1
     assert "--env.SIZE=VALUE does" in said
     assert "note:" not in cm.script("run,it", "-s").stdout
+
+
+def test_a_process_with_very_many_open_files_runs_recipes(
+    recipes: Recipes, library: Library
+) -> None:
+    """``select`` knows no descriptor above 1023."""
+    recipes.add("get-it", SCALED, run=SCALE_SEEN)
+    with contextlib.ExitStack() as stack:
+        for _ in range(1050):
+            stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        assert library.env("get,it") == {"MY_RESULT": "none"}

@@ -234,3 +234,29 @@ def test_an_unknown_client_is_refused_before_a_server_is_started(tmp_path: Path)
     with pytest.raises(UserError, match=r"unknown client.*boto9"), open_store(place):
         pass
     assert not folder.exists()
+
+
+def _blob(name: str, size_bytes: int, kind: str, metadata: str = "") -> str:
+    return (
+        f"<Blob><Name>{name}</Name><Properties><Content-Length>{size_bytes}</Content-Length>"
+        f"<ResourceType>{kind}</ResourceType><BlobType>BlockBlob</BlobType><Etag>x</Etag>"
+        "<Content-Type>application/octet-stream</Content-Type>"
+        "<Last-Modified>Wed, 21 Oct 2015 07:28:00 GMT</Last-Modified></Properties>"
+        f"<Metadata>{metadata}</Metadata></Blob>"
+    )
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_folders_of_a_hierarchical_namespace_are_no_objects(client: str) -> None:
+    blobs = (
+        _blob("folder", 0, "directory", "<hdi_isfolder>true</hdi_isfolder>")
+        + _blob("folder/below", 0, "directory", "<hdi_isfolder>true</hdi_isfolder>")
+        + _blob("folder/object", 5, "file")
+    )
+    body = (
+        '<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="http://x/" '
+        f'ContainerName="container"><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>'
+    )
+    page = answer("200 OK", body.encode(), extra="Content-Type: application/xml\r\n")
+    with service_that_answers(client, page) as service, opened(service, "container") as store:
+        assert [(item.key, item.size_bytes) for item in store.list()] == [("folder/object", 5)]

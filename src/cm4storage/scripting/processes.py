@@ -149,8 +149,10 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
     except OSError:  # a kernel before 5.3
         process.wait()
         return
+    poll = select.poll()  # select() knows no descriptor above 1023
+    poll.register(descriptor, select.POLLIN)
     try:
-        while not select.select([descriptor], [], [], TURN_S)[0]:
+        while not poll.poll(TURN_S * 1000):
             pass
     finally:
         os.close(descriptor)

@@ -85,7 +85,9 @@ class _Channel:
             try:
                 view = view[os.write(self.target, view) :]
             except BlockingIOError:  # another program has made the pipe so
-                select.select([], [self.target], [])
+                poll = select.poll()
+                poll.register(self.target, select.POLLOUT)
+                poll.poll()
 
 
 class Relay:

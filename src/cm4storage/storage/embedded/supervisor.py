@@ -84,9 +84,10 @@ def _take_ownership(paths: ServerPaths, user: Connection) -> int | None:
 
 
 def _has_gone(user: Connection) -> bool:
-    readable, _, _ = select.select([user], [], [], 0)
+    poll = select.poll()
+    poll.register(user, select.POLLIN)
     try:
-        return bool(readable) and user.link.recv(1, socket.MSG_PEEK) == b""
+        return bool(poll.poll(0)) and user.link.recv(1, socket.MSG_PEEK) == b""
     except OSError:
         return True
 

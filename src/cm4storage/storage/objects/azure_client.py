@@ -14,7 +14,6 @@ from cm4storage.core.errors import UserError
 from cm4storage.core.units import MIB
 from cm4storage.storage.objects.client import DIGEST_NAME, Answer
 from cm4storage.storage.objects.failure import Kind, ObjectFailure
-from cm4storage.storage.objects.retrying import Retrier
 from cm4storage.storage.objects.service import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from cm4storage.storage.store import ObjectStat
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from cm4storage.storage.objects.azure_service import AzureService
+    from cm4storage.storage.objects.retrying import Retrier
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class AzureSdkClient:
         Endpoint and credentials.
     container, prefix : str
         Where the objects are.
-    retry_limit_s : float
+    retrier : Retrier
         For the parts of large objects and the pages of listings, which are tried again in here.
     """
 
@@ -83,11 +83,11 @@ class AzureSdkClient:
     }
 
     def __init__(
-        self, service: AzureService, container: str, prefix: str, retry_limit_s: float
+        self, service: AzureService, container: str, prefix: str, retrier: Retrier
     ) -> None:
         self._redacted = service.redacted
         self._root = f"{prefix}/" if prefix else ""
-        self._retrier = Retrier(retry_limit_s)
+        self._retrier = retrier
         self._session = _session(service)
         self._container = _container_client(service, container, self._session)
 
@@ -144,7 +144,13 @@ class AzureSdkClient:
         data = bytes(body)  # of what it is given otherwise, the library makes an iterator
         self._do(lambda: blob.upload_blob(data, overwrite=True, metadata=metadata))
 
-    def put_parts(self, key: str, parts: Iterator[bytearray], part_bytes: int) -> None:
+    def put_parts(
+        self,
+        key: str,
+        parts: Iterator[bytearray],
+        part_bytes: int,
+        on_retry: Callable[[], None] | None = None,
+    ) -> None:
         """See `ObjectClient.put_parts`: blocks that nobody sees until they are committed."""
         del part_bytes
         blob = self._container.get_blob_client(self._root + key)
@@ -153,7 +159,8 @@ class AzureSdkClient:
         names: list[str] = []
 
         def stage(name: str, part: bytearray) -> None:
-            self._persist(lambda: blob.stage_block(name, bytes(part), length=len(part)))
+            data = bytes(part)
+            self._persist(lambda: blob.stage_block(name, data, length=len(data)), on_retry)
 
         with ThreadPoolExecutor(_CONCURRENT_PARTS) as pool:
             pending: set[Any] = set()
@@ -164,23 +171,31 @@ class AzureSdkClient:
                 names.append(f"{upload}{len(names):06}")
                 pending.add(pool.submit(stage, names[-1], part))
             _raise_first(pending)
-        self._persist(lambda: blob.commit_block_list(_blocks(names)))
+        self._persist(lambda: blob.commit_block_list(_blocks(names)), on_retry)
 
-    def pages(self, folder: str) -> Iterator[list[ObjectStat]]:
+    def pages(
+        self, folder: str, on_retry: Callable[[], None] | None = None
+    ) -> Iterator[list[ObjectStat]]:
         """See `ObjectClient.pages`."""
         begin = self._root + (f"{folder}/" if folder else "")
-        found = self._container.list_blobs(name_starts_with=begin, results_per_page=_LIST_PAGE)
-        for page in self._each_page(found):
-            yield [ObjectStat(item.name[len(self._root) :], item.size) for item in page]
+        found = self._container.list_blobs(
+            name_starts_with=begin, include=["metadata"], results_per_page=_LIST_PAGE
+        )
+        for page in self._each_page(found, on_retry):
+            yield [
+                ObjectStat(item.name[len(self._root) :], item.size)
+                for item in page
+                if not _is_folder(item)
+            ]
 
-    def folders(self) -> list[str]:
+    def folders(self, on_retry: Callable[[], None] | None = None) -> list[str]:
         """See `ObjectClient.folders`."""
         from azure.storage.blob import BlobPrefix
 
         level = self._container.walk_blobs(name_starts_with=self._root, delimiter="/")
         return [
             item.name[len(self._root) :].rstrip("/")
-            for page in self._each_page(level)
+            for page in self._each_page(level, on_retry)
             for item in page
             if isinstance(item, BlobPrefix)
         ]
@@ -194,21 +209,22 @@ class AzureSdkClient:
         self._retrier.close()
         self._session.close()
 
-    def _each_page(self, found: Any) -> Iterator[list[Any]]:
+    def _each_page(self, found: Any, on_retry: Callable[[], None] | None) -> Iterator[list[Any]]:
         pages = found.by_page()
-        while (page := self._persist(lambda: _next_page(pages))) is not None:
+        while (page := self._persist(lambda: _next_page(pages), on_retry)) is not None:
             if page:
                 yield page
 
-    def _persist(self, request: Callable[[], T]) -> T:
-        return self._retrier.call(lambda: self._do(request))
+    def _persist(self, request: Callable[[], T], on_retry: Callable[[], None] | None) -> T:
+        return self._retrier.call(lambda: self._do(request), on_retry)
 
     def _do(self, request: Callable[[], T]) -> T:
         """Send a request; what fails loses the library's errors, whose texts hold signatures."""
         try:
             return request()
         except ObjectFailure as failure:
-            failure.message = self._redacted(failure.message)
+            failure.message = self._redacted(failure.message)[:_LONGEST_MESSAGE]
+            failure.args = (failure.message,)
             raise
         except Exception as error:  # noqa: BLE001 - the library lets those of others through, too
             raise failure_of(error, self._redacted) from None
@@ -225,18 +241,28 @@ def failure_of(error: Exception, redacted: Callable[[str], str] = str) -> Object
         if not isinstance(error.__context__, exceptions.HttpResponseError):
             raise error
         error = error.__context__
-    message = redacted(_message_of(error))
-    if isinstance(error, exceptions.ServiceRequestError):
-        return ObjectFailure(Kind.UNREACHABLE, message)
+    message = redacted(_message_of(error))[:_LONGEST_MESSAGE]  # a part of a secret is not found
     status = getattr(error, "status_code", None)
     if status is None:
-        return ObjectFailure(Kind.BROKEN_OFF, message)
+        return ObjectFailure(_unanswered(error), message)
     code = getattr(error, "error_code", None) or ""
     code = str(getattr(code, "value", code))
     kind = _KINDS_BY_STATUS.get(status, Kind.ANSWERED)
     return ObjectFailure(
         Kind.NO_CONTAINER if code in _NO_CONTAINER else kind, message, status=status, code=code
     )
+
+
+def _unanswered(error: Exception) -> Kind:
+    """Return what it means that a request met no answer, or half of one."""
+    from azure.core import exceptions
+
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Kind.UNTRUSTED
+    if isinstance(error, exceptions.ServiceRequestError):
+        return Kind.UNREACHABLE
+    is_late = isinstance(error, exceptions.ServiceResponseTimeoutError)
+    return Kind.SILENT if is_late or "Read timed out" in str(error) else Kind.BROKEN_OFF
 
 
 class _Body:
@@ -260,7 +286,7 @@ class _Body:
         except StopIteration:
             raise
         except Exception as error:  # noqa: BLE001 - whichever: the bytes have not all come
-            raise ObjectFailure(Kind.BROKEN_OFF, _message_of(error)) from None
+            raise ObjectFailure(_unanswered(error), _message_of(error)) from None
 
 
 def _session(service: AzureService) -> Any:
@@ -332,6 +358,11 @@ def _blocks(names: list[str]) -> list[Any]:
     return [BlobBlock(name) for name in names]
 
 
+def _is_folder(item: Any) -> bool:
+    """Tell whether an item is a folder: those of a hierarchical namespace are listed as blobs."""
+    return item.name.endswith("/") or (item.metadata or {}).get("hdi_isfolder") == "true"
+
+
 def _next_page(pages: Any) -> list[Any] | None:
     page = next(pages, None)
     return None if page is None else list(page)
@@ -344,7 +375,7 @@ def _raise_first(done: set[Any]) -> None:
 
 def _message_of(error: BaseException) -> str:
     lines = str(error).splitlines()
-    return (lines[0] if lines else type(error).__name__)[:_LONGEST_MESSAGE]
+    return lines[0] if lines else type(error).__name__
 
 
 def _import_library() -> None:

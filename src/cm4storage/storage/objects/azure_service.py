@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from cm4storage.core.errors import UserError
 from cm4storage.storage.location import check_endpoint
+from cm4storage.storage.objects.retrying import Retrier, never
 from cm4storage.storage.objects.service import (
     Words,
     host_of,
@@ -21,7 +22,7 @@ from cm4storage.storage.objects.service import (
 from cm4storage.storage.store import RETRY_LIMIT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cm4storage.storage.objects.client import ObjectClient
     from cm4storage.storage.objects.service import HasCredentials
@@ -117,13 +118,17 @@ class AzureService:
         return False
 
     def client(
-        self, container: str, prefix: str, retry_limit_s: float = RETRY_LIMIT_S
+        self,
+        container: str,
+        prefix: str,
+        retry_limit_s: float = RETRY_LIMIT_S,
+        is_in_vain: Callable[[], bool] = never,
     ) -> ObjectClient:
         """Return a client for the objects below `prefix` in `container`."""
         if self.client_name == "azure-storage-blob":
             from cm4storage.storage.objects.azure_client import AzureSdkClient
 
-            return AzureSdkClient(self, container, prefix, retry_limit_s)
+            return AzureSdkClient(self, container, prefix, Retrier(retry_limit_s, is_in_vain))
         from cm4storage.storage.objects.obstore_client import ObstoreClient
 
         def make_store(retry_config: Any) -> Any:

@@ -6,28 +6,26 @@ import contextlib
 import functools
 import os
 import re
-import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from cm4storage.core.errors import UserError
+from cm4storage.core.errors import UserError, redact_url
 from cm4storage.storage.objects import service as services
 from cm4storage.storage.objects.boto3_faults import failure_of
+from cm4storage.storage.objects.boto3_parts import Parts
 from cm4storage.storage.objects.client import DIGEST_NAME, Answer
 from cm4storage.storage.objects.failure import Kind, ObjectFailure
-from cm4storage.storage.objects.retrying import Retrier
 from cm4storage.storage.objects.s3_clients import is_amazon
 from cm4storage.storage.store import ObjectStat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from cm4storage.storage.objects.retrying import Retrier
     from cm4storage.storage.objects.s3_service import S3Service
 
 T = TypeVar("T")
 
-_CONCURRENT_PARTS: Final = 4
 _CONNECTIONS: Final = 256
 """More than any loader has threads: the library drops connections that do not fit its pool."""
 
@@ -50,18 +48,18 @@ class Boto3Client:
         The bucket's name.
     prefix : str
         What stands before every key, without a final ``/``; may be empty.
-    retry_limit_s : float
+    retrier : Retrier
         For the parts of large objects, which are repeated in here.
     """
 
     name = "boto3"
     lacks: Mapping[str, str] = {}
 
-    def __init__(self, service: S3Service, bucket: str, prefix: str, retry_limit_s: float) -> None:
+    def __init__(self, service: S3Service, bucket: str, prefix: str, retrier: Retrier) -> None:
         self._s3 = make_client(service)
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._retrier = Retrier(retry_limit_s)
+        self._retrier = retrier
 
     @property
     def retries(self) -> int:
@@ -98,25 +96,37 @@ class Boto3Client:
         with _translated():
             self._s3.put_object(**self._at(key), Body=body, Metadata=metadata)
 
-    def put_parts(self, key: str, parts: Iterator[bytearray], part_bytes: int) -> None:
+    def put_parts(
+        self,
+        key: str,
+        parts: Iterator[bytearray],
+        part_bytes: int,
+        on_retry: Callable[[], None] | None = None,
+    ) -> None:
         """See `ObjectClient.put_parts`."""
         del part_bytes  # the parts have it
-        place = self._at(key)
-        upload = self._repeated(lambda: self._s3.create_multipart_upload(**place))
-        place["UploadId"] = upload["UploadId"]
+        s3, place = self._s3, self._at(key)
+        repeat = functools.partial(self._repeated, on_retry=on_retry)
+        place["UploadId"] = repeat(lambda: s3.create_multipart_upload(**place))["UploadId"]
         try:
-            sent = self._send(place, parts)
-            self._repeated(
-                lambda: self._s3.complete_multipart_upload(**place, MultipartUpload={"Parts": sent})
-            )
-        except BaseException:
-            # Parts still on their way are dropped by the service: their upload is gone.
-            with contextlib.suppress(ObjectFailure):
-                self._repeated(lambda: self._s3.abort_multipart_upload(**place))
+            with Parts(functools.partial(s3.upload_part, **place), repeat) as sent:
+                for part in parts:
+                    sent.add(part)
+            made = {"Parts": sent.tags}
+            repeat(lambda: s3.complete_multipart_upload(**place, MultipartUpload=made))
+        except BaseException as error:
+            # A service that has failed until the time was up gets one more chance, no more time.
+            has_time = not (isinstance(error, ObjectFailure) and error.retries)
+            with contextlib.suppress(ObjectFailure), _translated():
+                abort = functools.partial(s3.abort_multipart_upload, **place)
+                repeat(abort) if has_time else abort()
             raise
 
-    def pages(self, folder: str) -> Iterator[list[ObjectStat]]:
+    def pages(
+        self, folder: str, on_retry: Callable[[], None] | None = None
+    ) -> Iterator[list[ObjectStat]]:
         """See `ObjectClient.pages`."""
+        del on_retry  # what fails is not asked for again in here
         for page in self._listing(f"{self._prefix}{folder}/" if folder else self._prefix):
             yield [
                 ObjectStat(item["Key"][len(self._prefix) :], item["Size"])
@@ -124,8 +134,9 @@ class Boto3Client:
                 if not item["Key"].endswith("/")  # a folder that a browser of objects has made
             ]
 
-    def folders(self) -> list[str]:
+    def folders(self, on_retry: Callable[[], None] | None = None) -> list[str]:
         """See `ObjectClient.folders`."""
+        del on_retry
         return [
             item["Prefix"][len(self._prefix) : -1]
             for page in self._listing(self._prefix, Delimiter="/")
@@ -154,24 +165,6 @@ class Boto3Client:
         answer = self._s3.get_object(**self._at(key), **options)
         return answer, time.perf_counter()
 
-    def _send(self, place: dict[str, Any], parts: Iterator[bytearray]) -> list[dict[str, Any]]:
-        """Send the parts, some at a time; the memory of no more than those is held."""
-
-        def send(number: int, body: bytearray) -> dict[str, Any]:
-            answer = self._repeated(
-                lambda: self._s3.upload_part(**place, PartNumber=number, Body=body)
-            )
-            return {"PartNumber": number, "ETag": answer["ETag"]}
-
-        sent: list[dict[str, Any]] = []
-        under_way: deque[_Sending] = deque()
-        for number, part in enumerate(parts, 1):
-            if len(under_way) == _CONCURRENT_PARTS:
-                sent.append(under_way.popleft().result())
-            if part:
-                under_way.append(_Sending(send, number, part))
-        return sent + [each.result() for each in under_way]
-
     def _listing(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         """Yield the pages of a listing; each is asked for when the one before is used up."""
         while True:
@@ -182,40 +175,12 @@ class Boto3Client:
                 return
             options["ContinuationToken"] = page["NextContinuationToken"]
 
-    def _repeated(self, request: Callable[[], T]) -> T:
+    def _repeated(self, request: Callable[[], T], on_retry: Callable[[], None] | None = None) -> T:
         def attempt() -> T:
             with _translated():
                 return request()
 
-        return self._retrier.call(attempt)
-
-
-class _Sending:
-    """One part on its way, in a thread that does not keep the process from ending."""
-
-    def __init__(
-        self,
-        send: Callable[[int, bytearray], dict[str, Any]],
-        number: int,
-        body: bytearray,
-    ) -> None:
-        self._outcome: dict[str, Any] | Exception | None = None
-
-        def run() -> None:
-            try:
-                self._outcome = send(number, body)
-            except Exception as error:  # noqa: BLE001 - raised where the result is asked for
-                self._outcome = error
-
-        self._thread = threading.Thread(target=run, name="upload-part", daemon=True)
-        self._thread.start()
-
-    def result(self) -> dict[str, Any]:
-        """Wait for the part, and return what the service needs to put it in its place."""
-        self._thread.join()
-        if isinstance(self._outcome, Exception):
-            raise self._outcome
-        return self._outcome or {}
+        return self._retrier.call(attempt, on_retry)
 
 
 def make_client(service: S3Service) -> Any:
@@ -224,10 +189,11 @@ def make_client(service: S3Service) -> Any:
     Raises
     ------
     UserError
-        If boto3 is not installed.
+        If boto3 is not installed, or refuses a setting.
     """
     try:
         import boto3
+        from botocore.exceptions import BotoCoreError
         from botocore.session import Session
     except ImportError as error:
         raise UserError(
@@ -238,15 +204,22 @@ def make_client(service: S3Service) -> Any:
     has_own_keys = service.access_key_id is not None
     core = Session(session_vars=_NOTHING_OF_THE_USER if has_own_keys else None)
     core.register_component("data_loader", _descriptions())
-    return boto3.session.Session(botocore_session=core).client(
-        "s3",
-        region_name=service.region,
-        endpoint_url=service.endpoint_url,
-        aws_access_key_id=service.access_key_id,
-        aws_secret_access_key=service.secret_access_key,
-        verify=service.ca_bundle or None,
-        config=_configuration(service),
-    )
+    try:
+        return boto3.session.Session(botocore_session=core).client(
+            "s3",
+            region_name=service.region,
+            endpoint_url=service.endpoint_url,
+            aws_access_key_id=service.access_key_id,
+            aws_secret_access_key=service.secret_access_key,
+            verify=service.ca_bundle or None,
+            config=_configuration(service),
+        )
+    except (BotoCoreError, ValueError) as error:  # a malformed region, endpoint or configuration
+        raise UserError(
+            f"boto3 refuses the settings of S3: {redact_url(str(error))}",
+            where=service.name,
+            advice="correct AWS_REGION, AWS_ENDPOINT_URL and what AWS_CONFIG_FILE holds",
+        ) from error
 
 
 @functools.cache

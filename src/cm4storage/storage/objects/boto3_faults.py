@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 from cm4storage.core.errors import redact_url
@@ -37,7 +38,9 @@ _CERTIFICATE: Final = "CERTIFICATE_VERIFY_FAILED"
 
 
 def failure_of(error: Exception) -> ObjectFailure:
-    """Read an error of the library, or of what it sends requests with."""
+    """Read an error of the library, or of what it sends requests with; raise a defect."""
+    if not isinstance(error, _expected()):
+        raise error
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return _answered(response)
@@ -46,6 +49,17 @@ def failure_of(error: Exception) -> ObjectFailure:
     if kind is Kind.UNTRUSTED and _CERTIFICATE not in text:
         kind = Kind.BROKEN_OFF  # TLS that broke off
     return ObjectFailure(kind, text)
+
+
+@functools.cache
+def _expected() -> tuple[type[Exception], ...]:
+    """Return what a service and the way to it can cause; a ValueError: an unreadable answer."""
+    from http.client import HTTPException
+
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    return BotoCoreError, ClientError, HTTPError, HTTPException, OSError, ValueError
 
 
 def _answered(response: dict[str, Any]) -> ObjectFailure:

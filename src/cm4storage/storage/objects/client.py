@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cm4storage.storage.store import ObjectStat
 
@@ -75,17 +75,29 @@ class ObjectClient(Protocol):
     def put(self, key: str, body: bytearray, digest: str) -> None:
         """Write an object by one request, with its digest beside it."""
 
-    def put_parts(self, key: str, parts: Iterator[bytearray], part_bytes: int) -> None:
+    def put_parts(
+        self,
+        key: str,
+        parts: Iterator[bytearray],
+        part_bytes: int,
+        on_retry: Callable[[], None] | None = None,
+    ) -> None:
         """Write an object in parts that become visible together; all but the last have this size.
 
-        If `parts` raises, nothing becomes visible and nothing is left behind.
+        If `parts` raises, nothing becomes visible and nothing is left behind. `on_retry` is called
+        before a part is sent again, as far as the client tells.
         """
 
-    def pages(self, folder: str) -> Iterator[list[ObjectStat]]:
-        """Yield all objects below a folder, which may be empty, page by page."""
+    def pages(
+        self, folder: str, on_retry: Callable[[], None] | None = None
+    ) -> Iterator[list[ObjectStat]]:
+        """Yield all objects below a folder, which may be empty, page by page.
 
-    def folders(self) -> list[str]:
-        """Return the names before the first ``/`` of all keys."""
+        Pages may be empty. `on_retry` is called before the client itself asks for one again.
+        """
+
+    def folders(self, on_retry: Callable[[], None] | None = None) -> list[str]:
+        """Return the names before the first ``/`` of all keys; `on_retry` as in `pages`."""
 
     def delete(self, key: str) -> None:
         """Remove an object; a missing one may be an `ObjectFailure` or none."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cm4storage.storage.objects.failure import Kind, ObjectFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cm4storage.storage.objects.client import ObjectClient
     from cm4storage.storage.store import ObjectStat
@@ -20,9 +20,12 @@ class Listing:
     before is passed over: not every service begins in the middle, nor orders keys as others do.
     """
 
-    def __init__(self, client: ObjectClient, folder: str) -> None:
+    def __init__(
+        self, client: ObjectClient, folder: str, on_retry: Callable[[], None] | None = None
+    ) -> None:
         self._client = client
         self._folder = folder
+        self._on_retry = on_retry
         self._pages: Iterator[list[ObjectStat]] | None = None
         self._last = ""
 
@@ -36,14 +39,14 @@ class Listing:
         """
         pages = self._pages or self._from_the_last()
         self._pages = None  # what has failed cannot go on
-        page = next(pages, [])
+        page = next((each for each in pages if each), [])  # clients may give empty ones
         self._pages = pages
         if page:
             self._last = page[-1].key
         return page
 
     def _from_the_last(self) -> Iterator[list[ObjectStat]]:
-        pages = self._client.pages(self._folder)
+        pages = self._client.pages(self._folder, self._on_retry)
         return _after(self._last, pages) if self._last else iter(pages)
 
 

@@ -22,6 +22,10 @@ _LIST_PAGE: Final = 1000
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>", re.DOTALL)
+_RETRIES = re.compile(r"after (\d+) retries")
+_URL = re.compile(r"https?://\S+")
+_QUOTED = re.compile(r'"[^"]*"')
+_METADATA_SERVICE: Final = "http://169.254.169.254/"
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 # Azurite answers with no bytes where others refuse; the library notices.
 _TOO_FAR: Final = "Wanted range starting at"
@@ -112,8 +116,15 @@ class ObstoreClient:
         except Exception as error:
             raise failure_of(error) from error
 
-    def put_parts(self, key: str, parts: Iterator[bytearray], part_bytes: int) -> None:
+    def put_parts(
+        self,
+        key: str,
+        parts: Iterator[bytearray],
+        part_bytes: int,
+        on_retry: Callable[[], None] | None = None,
+    ) -> None:
         """See `ObjectClient.put_parts`."""
+        del on_retry
         try:
             self._obstore.put(
                 self._repeating,
@@ -126,16 +137,20 @@ class ObstoreClient:
         except Exception as error:
             raise failure_of(error) from error
 
-    def pages(self, folder: str) -> Iterator[list[ObjectStat]]:
+    def pages(
+        self, folder: str, on_retry: Callable[[], None] | None = None
+    ) -> Iterator[list[ObjectStat]]:
         """See `ObjectClient.pages`."""
+        del on_retry
         try:
             for page in self._obstore.list(self._repeating, folder or None, chunk_size=_LIST_PAGE):
                 yield [ObjectStat(meta["path"], meta["size"]) for meta in page]
         except Exception as error:
             raise failure_of(error) from error
 
-    def folders(self) -> list[str]:
+    def folders(self, on_retry: Callable[[], None] | None = None) -> list[str]:
         """See `ObjectClient.folders`."""
+        del on_retry
         try:
             level = self._obstore.list_with_delimiter(self._repeating)
         except Exception as error:
@@ -156,6 +171,11 @@ class ObstoreClient:
 
 def failure_of(error: Exception) -> ObjectFailure:
     """Read an error of the library; what is no error of its is a defect, and raised."""
+    from obstore.exceptions import BaseError
+
+    # A ValueError: more bytes came than there was room for.
+    if not isinstance(error, (BaseError, OSError, ValueError)):
+        raise error
     text, _, details = str(error).partition("\n\nDebug source")
     if untrusted := _CERTIFICATE.search(details):
         return ObjectFailure(Kind.UNTRUSTED, f"{untrusted.group(1)}, says the TLS library")
@@ -164,12 +184,16 @@ def failure_of(error: Exception) -> ObjectFailure:
     code = _first(_CODE, text)
     message = _first(_MESSAGE, text).strip() or _detail(text)
     kind = Kind.SILENT if _is_silent(str(error)) else _kind(error, status, code, text)
-    return ObjectFailure(kind, message, status=status, code=code)
+    failure = ObjectFailure(kind, message, status=status, code=code)
+    if repeated := _first(_RETRIES, text):
+        failure.retries, failure.is_final = int(repeated), True  # until the time was up
+    return failure
 
 
 def _is_silent(debug_text: str) -> bool:
     """Tell whether a connected service let the time pass; only the debug part of an error says."""
-    return "TimedOut" in debug_text and "Connect" not in debug_text
+    words = _QUOTED.sub("", _URL.sub("", debug_text))
+    return "TimedOut" in words and "Connect" not in words
 
 
 def _kind(error: Exception, status: int | None, code: str, text: str) -> Kind:
@@ -188,7 +212,8 @@ def _kind(error: Exception, status: int | None, code: str, text: str) -> Kind:
 def _kind_of_text(text: str) -> Kind:
     if _TOO_FAR in text:
         return Kind.PAST_THE_END
-    if "169.254.169.254" in text or "metadata" in text.lower():
+    # Buckets and keys, which are in the URL, may have any words.
+    if _METADATA_SERVICE in text or "metadata" in _URL.sub("", text).lower():
         return Kind.NO_CREDENTIALS
     return Kind.UNREACHABLE if "error sending request" in text else Kind.BROKEN_OFF
 

@@ -66,11 +66,12 @@ class Upload:
 
 
 def in_parts(chunks: Iterable[memoryview], part_bytes: int) -> Iterator[bytearray]:
-    """Copy `chunks` into parts of `part_bytes`; the last is shorter, perhaps empty.
+    """Copy `chunks` into parts of `part_bytes`; the last may be shorter, and a lone one empty.
 
     They are copied because a client sends several at once while the caller reuses its memory.
     """
     part = bytearray()
+    is_first = True
     for chunk in chunks:
         rest = memoryview(chunk).cast("B")
         while rest.nbytes:
@@ -79,5 +80,6 @@ def in_parts(chunks: Iterable[memoryview], part_bytes: int) -> Iterator[bytearra
             rest = rest[room:]
             if len(part) == part_bytes:
                 yield part
-                part = bytearray()
-    yield part
+                part, is_first = bytearray(), False
+    if part or is_first:  # Azure refuses an empty block
+        yield part

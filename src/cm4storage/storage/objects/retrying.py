@@ -20,7 +20,8 @@ _DAMAGED_RETRIES: Final = 2
 """What differs from its digest three times in a row was not damaged on the way."""
 
 
-def _never() -> bool:
+def never() -> bool:
+    """Tell that a service may always come back."""
     return False
 
 
@@ -36,12 +37,14 @@ class Retrier:
 
     Attributes
     ----------
+    limit_s : float
+        The same.
     count : int
         The retries so far, of all requests.
     """
 
-    def __init__(self, limit_s: float, is_in_vain: Callable[[], bool] = _never) -> None:
-        self._limit_s = limit_s
+    def __init__(self, limit_s: float, is_in_vain: Callable[[], bool] = never) -> None:
+        self.limit_s = limit_s
         self._is_in_vain = is_in_vain
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -55,12 +58,13 @@ class Retrier:
         attempt : callable
             Sends the request once.
         on_retry : callable, optional
-            Called before each attempt but the first.
+            Called before each attempt but the first, by one thread at a time.
 
         Raises
         ------
         ObjectFailure
-            The last one, with the history of its retries.
+            The last one, with the history of its retries. It is final: who has called another
+            retrier in an `attempt` does not begin anew.
         """
         begin, retries = time.monotonic(), 0
         while True:
@@ -71,7 +75,8 @@ class Retrier:
                 elapsed_s = time.monotonic() - begin
                 has_time = self._has_time(elapsed_s + pause_s)
                 if not has_time or not _may_pass(failure, retries):
-                    failure.retries, failure.elapsed_s = retries, elapsed_s
+                    failure.retries += retries  # to those of an inner retrier
+                    failure.elapsed_s, failure.is_final = elapsed_s, True
                     raise
             self._closed.wait(pause_s)
             retries += 1
@@ -82,14 +87,14 @@ class Retrier:
         self._closed.set()
 
     def _has_time(self, elapsed_s: float) -> bool:
-        is_over = elapsed_s > self._limit_s or self._closed.is_set()
+        is_over = elapsed_s > self.limit_s or self._closed.is_set()
         return not is_over and not self._is_in_vain()
 
     def _note(self, on_retry: Callable[[], None] | None) -> None:
         with self._lock:
             self.count += 1
-        if on_retry is not None:
-            on_retry()
+            if on_retry is not None:
+                on_retry()
 
 
 def _may_pass(failure: ObjectFailure, retries: int) -> bool:

@@ -10,6 +10,7 @@ from cm4storage.storage.objects.service import host_of, is_loopback, obstore_cli
 
 if TYPE_CHECKING:
     from cm4storage.storage.objects.client import ObjectClient
+    from cm4storage.storage.objects.retrying import Retrier
     from cm4storage.storage.objects.s3_service import S3Service
 
 KNOWN: Final = ("obstore", "boto3", "s3dlio")
@@ -33,18 +34,18 @@ def check(name: str) -> str:
     return name or KNOWN[0]
 
 
-def make(service: S3Service, bucket: str, prefix: str, retry_limit_s: float) -> ObjectClient:
+def make(service: S3Service, bucket: str, prefix: str, retrier: Retrier) -> ObjectClient:
     """Return the client that `service` asks for, on the objects below `prefix`."""
     name = check(service.client_name)
     if name == "boto3":
         from cm4storage.storage.objects.boto3_client import Boto3Client
 
-        return Boto3Client(service, bucket, prefix, retry_limit_s)
+        return Boto3Client(service, bucket, prefix, retrier)
     if name == "s3dlio":
         from cm4storage.storage.objects.s3dlio_client import S3dlioClient
 
         return S3dlioClient(service, bucket, prefix)
-    return _obstore(service, bucket, prefix, retry_limit_s)
+    return _obstore(service, bucket, prefix, retrier.limit_s)
 
 
 def _obstore(service: S3Service, bucket: str, prefix: str, retry_limit_s: float) -> ObjectClient:

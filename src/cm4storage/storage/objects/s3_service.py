@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import UserError
 from cm4storage.storage.objects import s3_clients, s3_settings
+from cm4storage.storage.objects.retrying import Retrier, never
 from cm4storage.storage.objects.s3_settings import DEFAULT_REGION, Keys
 from cm4storage.storage.objects.service import Words, is_loopback
 from cm4storage.storage.store import RETRY_LIMIT_S
@@ -99,10 +100,14 @@ class S3Service:
         return self.key_source() if self.key_source else None
 
     def client(
-        self, container: str, prefix: str, retry_limit_s: float = RETRY_LIMIT_S
+        self,
+        container: str,
+        prefix: str,
+        retry_limit_s: float = RETRY_LIMIT_S,
+        is_in_vain: Callable[[], bool] = never,
     ) -> ObjectClient:
         """Return a client for the objects below `prefix` in the bucket `container`."""
-        return s3_clients.make(self, container, prefix, retry_limit_s)
+        return s3_clients.make(self, container, prefix, Retrier(retry_limit_s, is_in_vain))
 
     def read_ca_bundle(self) -> str:
         """Return the certificates of `ca_bundle`.

@@ -18,7 +18,7 @@ from cm4storage.storage.objects.service import host_of, is_loopback
 from cm4storage.storage.store import ObjectStat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cm4storage.storage.objects.s3_service import S3Service
 
@@ -120,8 +120,15 @@ class S3dlioClient:
         with _translated():
             self._s3dlio.put_bytes(self._root + key, body)
 
-    def put_parts(self, key: str, parts: Iterator[bytearray], part_bytes: int) -> None:
+    def put_parts(
+        self,
+        key: str,
+        parts: Iterator[bytearray],
+        part_bytes: int,
+        on_retry: Callable[[], None] | None = None,
+    ) -> None:
         """See `ObjectClient.put_parts`."""
+        del on_retry
         with _translated():
             writer = self._s3dlio.MultipartUploadWriter.from_uri(
                 self._root + key, part_size=part_bytes, max_in_flight=_CONCURRENT_PARTS
@@ -137,8 +144,11 @@ class S3dlioClient:
                 writer.abort()
             raise
 
-    def pages(self, folder: str) -> Iterator[list[ObjectStat]]:
+    def pages(
+        self, folder: str, on_retry: Callable[[], None] | None = None
+    ) -> Iterator[list[ObjectStat]]:
         """See `ObjectClient.pages`."""
+        del on_retry
         wanted = f"{self._root}{folder}/" if folder else self._root
         with _translated():
             found = self._s3dlio.list(self._above(wanted)[0], recursive=True)
@@ -146,8 +156,9 @@ class S3dlioClient:
         for first in range(0, len(uris), _PAGE):
             yield self._stats(uris[first : first + _PAGE])
 
-    def folders(self) -> list[str]:
+    def folders(self, on_retry: Callable[[], None] | None = None) -> list[str]:
         """See `ObjectClient.folders`."""
+        del on_retry
         with _translated():
             above, is_same = self._above(self._root)
             found = self._s3dlio.list(above, recursive=not is_same)

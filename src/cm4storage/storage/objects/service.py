@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from cm4storage.storage.objects.retrying import never
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cm4storage.core.errors import StorageFault
     from cm4storage.storage.objects.client import ObjectClient
 
@@ -63,8 +67,17 @@ class ObjectService(Protocol):
     def lists_in_key_order(self) -> bool:
         """Tell whether listings are surely in the order of keys."""
 
-    def client(self, container: str, prefix: str, retry_limit_s: float) -> ObjectClient:
-        """Return a client for the objects below `prefix` in `container`."""
+    def client(
+        self,
+        container: str,
+        prefix: str,
+        retry_limit_s: float,
+        is_in_vain: Callable[[], bool] = never,
+    ) -> ObjectClient:
+        """Return a client for the objects below `prefix` in `container`.
+
+        The last two are what its own retries keep to; see `Retrier`.
+        """
 
 
 class HasCredentials(Protocol):

@@ -16,7 +16,7 @@ from cm4storage.storage.objects.faults import object_fault
 from cm4storage.storage.objects.listing import Listing
 from cm4storage.storage.objects.ordering import in_key_order
 from cm4storage.storage.objects.parts import Upload, in_parts
-from cm4storage.storage.objects.retrying import Retrier
+from cm4storage.storage.objects.retrying import Retrier, never
 from cm4storage.storage.operation import UNWATCHED
 from cm4storage.storage.store import ObjectStat
 
@@ -67,10 +67,9 @@ class ObjectStore:
         self._conduct = conduct
         self._server = server
         self._uri = f"{service.scheme}://{container}/{prefix}".rstrip("/")
-        self._retrier = Retrier(conduct.retry_limit_s)
-        if server is not None:
-            self._retrier = Retrier(conduct.retry_limit_s, server.has_ended)
-        self._client = service.client(container, prefix, conduct.retry_limit_s)
+        is_in_vain = never if server is None else server.has_ended
+        self._retrier = Retrier(conduct.retry_limit_s, is_in_vain)
+        self._client = service.client(container, prefix, conduct.retry_limit_s, is_in_vain)
         self._operation = UNWATCHED
         self._known_digest: Callable[[str], str] = _unknown
 
@@ -159,7 +158,8 @@ class ObjectStore:
 
     def folders(self) -> Iterator[str]:
         """Yield the names before the first ``/`` of all keys; see `Store.folders`."""
-        for name in sorted(self._try("list the folders", "", self._client.folders)):
+        ask = partial(self._client.folders, self._operation.note_retry)
+        for name in sorted(self._try("list the folders", "", ask)):
             # Servers that keep objects in folders also tell of those that have become empty.
             if self._service.lists_in_key_order or any(True for _ in self._list_folder(name)):
                 yield name
@@ -238,21 +238,24 @@ class ObjectStore:
             raise ObjectFailure(Kind.DAMAGED, "the object's bytes do not match its digest")
 
     def _write_parts(self, key: str, upload: Upload) -> int:
-        part_bytes = self._conduct.part_bytes
+        part_bytes, on_retry = self._conduct.part_bytes, self._operation.note_retry
 
         def attempt() -> None:
             try:
-                self._client.put_parts(key, upload, part_bytes)
+                self._client.put_parts(key, upload, part_bytes, on_retry)
             except ObjectFailure as failure:
                 # What has gone into the client cannot be sent again: its source has no way back.
-                failure.is_final = upload.size_bytes > 0
+                failure.is_final |= upload.size_bytes > 0
                 raise
 
         try:
-            interruptible.call(lambda: self._retrier.call(attempt), on_abandon=upload.abandon)
-        except ObjectFailure as failure:
+            send = partial(self._retrier.call, attempt, on_retry)
+            interruptible.call(send, on_abandon=upload.abandon)
+        except Exception as failure:
             if upload.error is not None:
                 raise upload.error from None
+            if not isinstance(failure, ObjectFailure):
+                raise
             raise self._fault(failure, "write the object", key) from failure
         self._check_kept(key, upload.size_bytes)
         return upload.size_bytes
@@ -266,9 +269,11 @@ class ObjectStore:
             raise self._fault(failure, "write the object", key)
 
     def _list_folder(self, folder: str) -> Iterator[ObjectStat]:
+        on_retry = self._operation.note_retry
+        listing = Listing(self._client, folder, on_retry)
+        ask = partial(self._retrier.call, listing.next_page, on_retry)
         try:
-            listing = Listing(self._client, folder)
-            while page := interruptible.call(lambda: self._retrier.call(listing.next_page)):
+            while page := interruptible.call(ask):
                 yield from page
         except ObjectFailure as failure:
             if failure.kind is not Kind.NO_OBJECT:
