@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -228,10 +229,17 @@ class TestServicesThatFail:
         assert time.monotonic() - begin < 120, "it is an error, not a hang"
 
 
-def test_an_unknown_client_is_refused_before_a_server_is_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("client", "message"),
+    [("boto9", r"unknown client.*boto9"), ("azure-storage-blob", r"(?s)not installed.*\[azure\]")],
+)
+def test_a_client_that_there_is_not_is_refused_before_a_server_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "azure.storage.blob", None)
     folder = tmp_path / "server"
-    place = StoreLocation.parse("az://cm4storage/x", server_dir=folder, client="boto9")
-    with pytest.raises(UserError, match=r"unknown client.*boto9"), open_store(place):
+    place = StoreLocation.parse("az://cm4storage/x", server_dir=folder, client=client)
+    with pytest.raises(UserError, match=message), open_store(place):
         pass
     assert not folder.exists()
 

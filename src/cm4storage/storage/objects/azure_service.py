@@ -87,7 +87,7 @@ class AzureService:
     client_name: str = ""
 
     def __post_init__(self) -> None:
-        check_client(self.client_name)
+        _check_name(self.client_name)
 
     @property
     def scheme(self) -> str:
@@ -175,13 +175,21 @@ class AzureService:
 
 
 def check_client(name: str) -> None:
-    """Check the name of a client; an empty one is that of the default.
+    """Check that there is a client of this name, and its library; an empty one is the default's.
 
     Raises
     ------
     UserError
-        If there is no such client of Azure.
+        If there is no such client of Azure, or it is not installed.
     """
+    _check_name(name)
+    if name == "azure-storage-blob":
+        from cm4storage.storage.objects.azure_client import import_library
+
+        import_library()
+
+
+def _check_name(name: str) -> None:
     if name and name not in CLIENTS:
         raise UserError(
             f"unknown client for az://: {name}",
