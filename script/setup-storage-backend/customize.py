@@ -8,8 +8,12 @@ SCHEMES = {"s3": "s3", "azure": "az"}
 CONTAINERS = {"s3": "s3://BUCKET/PREFIX", "azure": "az://CONTAINER/PREFIX"}
 TITLES = {"s3": "S3", "azure": "Azure"}
 ENDPOINTS = {
-    "s3": ("AWS_ENDPOINT_URL",),
-    "azure": ("AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_CONNECTION_STRING"),
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "azure": (
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "AZURE_STORAGE_ENDPOINT",
+        "AZURE_STORAGE_SERVICE_ENDPOINT",
+    ),
 }
 
 

@@ -99,3 +99,11 @@ def test_a_log_that_cannot_be_made_stops_before_the_work(cm4storage, workload_fi
     assert done.returncode == 1
     assert "cannot make the operation log" in done.stderr
     assert not (tmp_path / "d").exists()
+
+
+def test_a_workload_that_is_not_there_costs_no_log(cm4storage, tmp_path):
+    (tmp_path / "log").write_text("of the last run")
+    for verb in ("generate", "run"):
+        done = cm4storage(verb, "--workload=none.json", "--data_dir=d", "--oplog=log")
+        assert done.returncode == 1, done.stderr
+        assert (tmp_path / "log").read_text() == "of the last run"

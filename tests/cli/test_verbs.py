@@ -373,3 +373,12 @@ def test_a_signal_between_the_last_two_steps_shows_no_traceback():
     )
     assert done.returncode == 143, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("scheme", ["s3", "az"])
+def test_what_is_not_local_cannot_be_synced(cm4storage, workload_file, tmp_path, scheme):
+    place = [f"--data_dir={scheme}://bucket/x", f"--server_dir={tmp_path / 'server'}"]
+    done = cm4storage("generate", f"--workload={workload_file()}", *place, "--fsync")
+    assert done.returncode == 1, done.stderr
+    assert "only local files can be synced" in done.stderr
+    assert not (tmp_path / "server").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +20,15 @@ def test_files_and_folders_are_synced_if_asked_for(
     small_workload, tmp_path, monkeypatch, scheme, fsync
 ):
     synced = []
+    folders = []
     really_sync = os.fsync
 
     def sync(descriptor):
-        synced.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        synced.append("folder" if is_folder else "file")
+        if is_folder:
+            folders.append(path)
         really_sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", sync)
@@ -31,4 +37,8 @@ def test_files_and_folders_are_synced_if_asked_for(
     assert made.generated
     least = made.manifest.files if fsync else 0
     assert synced.count("file") >= least
-    assert synced.count("folder") == (synced.count("file") if fsync else 0)
+    assert synced.count("folder") >= synced.count("file")
+    if fsync:
+        assert {str(tmp_path), f"{tmp_path}/data"} <= set(folders)
+    else:
+        assert synced == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -12,11 +13,14 @@ import pytest
 from azure_uses import SOME_KEY, assert_tells_no_secret, free_port, opened, uses_of
 
 from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.objects import azure_service
 from cm4storage.storage.objects.azure_service import CLIENTS, AzureService
+from cm4storage.storage.opening import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAMED = {"AZURE_STORAGE_ACCOUNT": "me"}
 
@@ -223,6 +227,21 @@ class TestServicesThatFail:
                 with pytest.raises(StorageFault, match="the service is not reachable"):
                     use()
         assert time.monotonic() - begin < 120, "it is an error, not a hang"
+
+
+@pytest.mark.parametrize(
+    ("client", "message"),
+    [("boto9", r"unknown client.*boto9"), ("azure-storage-blob", r"(?s)not installed.*\[azure\]")],
+)
+def test_a_client_that_there_is_not_is_refused_before_a_server_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "azure.storage.blob", None)
+    folder = tmp_path / "server"
+    place = StoreLocation.parse("az://cm4storage/x", server_dir=folder, client=client)
+    with pytest.raises(UserError, match=message), open_store(place):
+        pass
+    assert not folder.exists()
 
 
 def _blob(name: str, size_bytes: int, kind: str, metadata: str = "") -> str:

@@ -10,18 +10,16 @@ import shlex
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from azure.storage.blob import BlobServiceClient
 from server_processes import SOURCE, processes_of, wait_until
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.core.files import locked
 from cm4storage.storage.check import check_store
 from cm4storage.storage.location import StoreLocation
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 STEPS = ["open", "write", "read", "read range", "stat", "list", "delete"]
 
@@ -140,3 +138,26 @@ def test_serve_says_when_the_server_dies(server_dir: Path) -> None:
     _, errors = process.communicate()
     assert process.returncode != 0
     assert "the embedded S3 server has stopped" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_can_be_broken_off_while_the_server_starts(
+    server_dir: Path, number: signal.Signals
+) -> None:
+    with locked(server_dir / "start.lock"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cm4storage", "serve", "s3", f"--server_dir={server_dir}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        )
+        waiting = re.compile(rf"->.* {process.pid} ")
+        wait_until(lambda: waiting.search(Path("/proc/locks").read_text()), "it waits its turn")
+        process.send_signal(number)
+        try:
+            out, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + number, errors
+    assert out == ""

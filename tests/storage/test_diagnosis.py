@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import email.utils
+import errno
 import ipaddress
 import json
 import os
@@ -333,6 +334,40 @@ def test_a_folder_without_permission_fails_with_its_cause(mode: int) -> None:
     assert done.returncode == 3, done
     assert "cause: this user has no permission" in done.stdout
     assert "to do: check with `namei -l PATH`" in done.stdout
+
+
+@pytest.mark.parametrize("below", ["inner", "inner/most"])
+def test_a_folder_that_may_not_be_entered_fails_with_its_cause(below: str) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o755)
+        folder = Path(parent) / "closed"
+        (folder / "inner").mkdir(parents=True)
+        folder.chmod(0o600)
+        done = run(sys.executable, "-c", AS_NOBODY, str(folder / below))
+        folder.chmod(0o700)
+        assert (folder / "inner").is_dir()
+    assert done.returncode == 3, done
+    assert "cause: this user has no permission" in done.stdout
+
+
+def test_a_name_that_is_too_long_fails_with_its_cause(tmp_path: Path) -> None:
+    diagnosis = of(str(tmp_path / ("x" * 300) / "y"))
+    assert named(diagnosis, "failed")[0] == "write"
+    assert "longer than the file system allows" in the(diagnosis, "write").meaning
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_device_fails_the_probe_that_meets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    diagnosis = of(str(tmp_path))
+    assert named(diagnosis, "failed") == ["read speed"]
+    assert "the device failed" in the(diagnosis, "read speed").meaning
+    assert_explained(diagnosis)
 
 
 def test_a_read_only_file_system_fails_with_its_cause(tmp_path: Path) -> None:

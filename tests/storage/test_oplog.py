@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -375,3 +376,19 @@ def test_the_verb_shows_rows_and_their_summary(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     assert oplog(str(tmp_path / "empty")).returncode == 1
     assert oplog(str(tmp_path / "nowhere")).returncode == 3
+
+
+def test_a_write_that_takes_only_a_part_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TakesAPart(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(memoryview(data)[: max(1, len(data) // 3)])
+
+    def create(path: Path) -> io.FileIO:
+        return TakesAPart(path, "w")
+
+    monkeypatch.setattr("cm4storage.storage.oplog.log._create", create)
+    rows = logged(StoreLocation.parse(str(tmp_path / "d")), tmp_path / "log", use_everything)
+    assert len(rows) > 5
+    assert rows[0].op == "PUT"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cm4storage.cli import options
+from cm4storage.core.errors import UserError
 from cm4storage.core.units import format_bytes, format_count
 from cm4storage.dataset.outputs import DATASET_THREADS
 from cm4storage.dataset.preparation import prepare
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from cm4storage.report.console import Console
+    from cm4storage.storage.location import StoreLocation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +32,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_result_file(parser)
 
 
+def _require_folder(place: StoreLocation) -> None:
+    if not place.is_folder:
+        raise UserError(
+            "only local files can be synced",
+            where=place.uri,
+            meaning="an object service decides itself when an object is durable",
+            advice="leave --fsync out",
+        )
+
+
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Prepare the data set and say whether it was found or generated, and why."""
     resolved = load(args.workload)
     workload = resolved.workload
     require_data_set(workload, resolved.source)
+    if args.fsync:
+        _require_folder(options.location(args))
     with options.logged_location(args, "generate") as place:
         prepared = prepare(
             workload,

@@ -47,7 +47,8 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--client", default="", metavar="NAME",
-        help="the library that sends the requests to S3: obstore (default), boto3 or s3dlio",
+        help="the library that sends the requests: obstore (default), for S3 also boto3 or s3dlio, "
+        "for Azure azure-storage-blob",
     )  # fmt: skip
 
 

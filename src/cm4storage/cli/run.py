@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cm4storage.loader.benchmark import Finished
     from cm4storage.report.console import Console
     from cm4storage.storage.location import StoreLocation
+    from cm4storage.workload.resolved import Resolved
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,14 +68,16 @@ def _opener(args: argparse.Namespace) -> Opener:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Run the workload and leave its record in a new folder of results."""
+    resolved = load(args.workload)  # before the log: a wrong name must not cost the last one
     with options.logged_location(args, "run") as place:
-        finished = run_and_save(_job(args, place), args.results_dir.absolute(), console.progress())
+        job = _job(args, resolved, place)
+        finished = run_and_save(job, args.results_dir.absolute(), console.progress())
     return _tell(args, console, finished)
 
 
-def _job(args: argparse.Namespace, place: StoreLocation) -> Job:
+def _job(args: argparse.Namespace, resolved: Resolved, place: StoreLocation) -> Job:
     return Job(
-        resolved=load(args.workload),
+        resolved=resolved,
         data_root=place,
         limits=Limits(args.max_epochs, args.max_steps),
         command=redact_url(shlex.join(options.own_command())),

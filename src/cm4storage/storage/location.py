@@ -90,12 +90,7 @@ class StoreLocation:
             _check_service(text, endpoint_url, server_dir)
             rest = text[len(f"{written}://") :]
             return cls(_object_uri(scheme, rest), endpoint_url or None, server_dir, client)
-        if endpoint_url or server_dir or client:
-            raise UserError(
-                "a folder needs no object service",
-                where=text,
-                advice="leave the endpoint out, or give a location such as s3://bucket/prefix",
-            )
+        _check_folder(text, endpoint_url, server_dir, client)
         path = _path_of_uri(text) if found else text
         return cls(f"{scheme}://{_quoted_path(path, relative_to or Path.cwd())}")
 
@@ -151,6 +146,19 @@ def _unknown_scheme(text: str, scheme: str) -> UserError:
         where=redact_url(text),
         advice=f"use a path or one of {known}",
     )
+
+
+def _check_folder(
+    text: str, endpoint_url: str | None, server_dir: Path | None, client: str
+) -> None:
+    given = {"endpoint": endpoint_url, "embedded server": server_dir, "client": client}
+    needless = " and the ".join(name for name, value in given.items() if value)
+    if needless:
+        raise UserError(
+            "a folder needs no object service",
+            where=redact_url(text),
+            advice=f"leave the {needless} out, or give a location such as s3://bucket/prefix",
+        )
 
 
 def _object_uri(scheme: str, text: str) -> str:

@@ -101,7 +101,10 @@ def _object_service(
         return s3_service.from_environment(location.endpoint_url, client_name=location.client), None
     from cm4storage.storage import embedded
 
-    if not is_azure:
+    # Before the server, which may have to be installed first.
+    if is_azure:
+        azure_service.check_client(location.client)
+    else:
         s3_clients.check(location.client)
     server = stack.enter_context(
         embedded.connect(

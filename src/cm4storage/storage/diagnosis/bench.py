@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import threading
 from dataclasses import dataclass, field
@@ -121,7 +122,8 @@ class Bench:
 
     def note_missing_folders(self, root: Path) -> None:
         """Remember which folders do not exist yet: they are removed at the end."""
-        self._made_folders = [path for path in (root, *root.parents) if not path.exists()]
+        # Path.exists raises where this user may not look.
+        self._made_folders = [path for path in (root, *root.parents) if not os.path.lexists(path)]
 
     def clean(self) -> list[str]:
         """Remove all that was written; return the keys of what may still be there."""

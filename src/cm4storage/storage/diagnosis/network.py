@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import os
 import socket
 import ssl
 import time
@@ -25,7 +26,7 @@ _MOST_SKEW_S: Final = 60.0
 
 def _resolve(bench: Bench) -> Observation:
     service = bench.access.service if bench.access else None
-    url = getattr(service, "endpoint_url", None) or endpoint_url_of(bench.location)
+    url = endpoint_url_of(bench.location, service=service)
     if not url:
         raise StorageFault(
             "no endpoint is known",
@@ -89,7 +90,7 @@ def _shake_hands(bench: Bench) -> Observation:
         raise NotTried("the endpoint is http")
     if endpoint.proxy:
         raise NotTried("a proxy stands between")
-    context = ssl.create_default_context()
+    context = trust_of(bench)
     try:
         with (
             socket.create_connection((endpoint.host, endpoint.port), _LIMIT_S) as link,
@@ -119,7 +120,7 @@ def _speak_http(bench: Bench) -> Observation:
     connection = _connection(endpoint)
     begin_s = time.time()
     try:
-        connection.request("GET", _target(endpoint))
+        connection.request("GET", _target(endpoint), headers=_headers(endpoint))
         answer = connection.getresponse()
         answer.read(65536)
     except TimeoutError as error:
@@ -164,12 +165,17 @@ def _connection(endpoint: Endpoint) -> http.client.HTTPConnection:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     secure = http.client.HTTPSConnection(host, port, timeout=_LIMIT_S, context=context)
     if endpoint.proxy:
-        secure.set_tunnel(endpoint.host, endpoint.port)
+        secure.set_tunnel(endpoint.host, endpoint.port, endpoint.proxy_headers)
     return secure
 
 
 def _target(endpoint: Endpoint) -> str:
     return f"{endpoint.url}/" if endpoint.proxy and not endpoint.is_tls else "/"
+
+
+def _headers(endpoint: Endpoint) -> dict[str, str]:
+    """Return what a proxy wants to know; in a tunnel the service would read it."""
+    return {} if endpoint.is_tls else endpoint.proxy_headers
 
 
 def _compare_clocks(bench: Bench) -> Observation:
@@ -193,6 +199,25 @@ def _compare_clocks(bench: Bench) -> Observation:
 def _duration(seconds: float) -> str:
     days = seconds / 86400
     return f"{days:,.0f} days" if days >= 2 else format_seconds(seconds)
+
+
+def trust_of(bench: Bench) -> ssl.SSLContext:
+    """Return whom to trust over TLS: the authorities of the system, and those of the settings."""
+    context = ssl.create_default_context()
+    is_s3 = bench.location.scheme == "s3"
+    unopened = os.environ.get("AWS_CA_BUNDLE", "") if is_s3 else ""
+    bundle = getattr(bench.access.service, "ca_bundle", "") if bench.access else unopened
+    if bundle:
+        try:
+            context.load_verify_locations(bundle)
+        except OSError as error:
+            raise StorageFault(
+                f"the certificate authorities cannot be used: {error.strerror or error}",
+                where=bundle,
+                meaning="AWS_CA_BUNDLE, or ca_bundle of the profile, names this file",
+                advice="let it name certificates in PEM form",
+            ) from error
+    return context
 
 
 def _endpoint(bench: Bench) -> Endpoint:

@@ -19,6 +19,7 @@ from cm4storage.storage.diagnosis.findings import (
     Observation,
     Probe,
 )
+from cm4storage.storage.file_faults import file_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,13 +160,23 @@ class _Errand:
         except NotTried as reason:
             self._finding = Finding(name, "not tried", text=str(reason))
         except StorageBenchmarkError as error:
-            self._finding = Finding(
-                name, "failed", 0.0, error.what, {}, error.where, error.meaning, error.advice
-            )
+            self._finding = _failed(name, error)
         except GivenUp:
             pass
+        except OSError as error:
+            self._finding = _failed(name, self._fault_of(error))
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self._defect = error
         finally:
             self._finding = replace(self._finding, elapsed_s=self._elapsed_s())
             self._done.set()
+
+    def _fault_of(self, error: OSError) -> StorageFault:
+        where = error.filename if isinstance(error.filename, str) else self._bench.where()
+        fault = file_fault(error, f"find out about: {self._probe.name}", where)
+        fault.advice = fault.advice or "look at `dmesg` and the service's log"
+        return fault
+
+
+def _failed(name: str, error: StorageBenchmarkError) -> Finding:
+    return Finding(name, "failed", 0.0, error.what, {}, error.where, error.meaning, error.advice)

@@ -9,36 +9,49 @@ from urllib.parse import quote
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.units import format_count
 from cm4storage.storage.diagnosis.findings import NotTried, Observation, Probe
+from cm4storage.storage.diagnosis.network import trust_of
 from cm4storage.storage.embedded import sigv4
 from cm4storage.storage.objects.s3_service import S3Service
 
 if TYPE_CHECKING:
     from cm4storage.storage.diagnosis.bench import Bench
 
-# Well-formed checksums of something else than what is sent with them.
-_WRONG: Final = {
-    "Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg==",
-    "x-amz-checksum-crc32": "AAAAAA==",
-    "x-amz-checksum-sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+_CONTENT: Final = b"content"
+# Of the content, and well-formed ones of something else.
+_CHECKSUMS: Final = {
+    "Content-MD5": ("mgNkuembtIDdJeHwKEyFVQ==", "1B2M2Y8AsgTpgAmY7PhCfg=="),
+    "x-amz-checksum-crc32": ("/sUwqQ==", "AAAAAA=="),
+    "x-amz-checksum-sha256": (
+        "7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M=",
+        "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+    ),
 }
+# How S3 says that a checksum does not match.
+_MISMATCH: Final = re.compile(
+    rb"<Code>(BadDigest|InvalidDigest|XAmzContentChecksumMismatch)</Code>"
+)
 _UPLOAD: Final = re.compile(rb"<Key>([^<]*)</Key>\s*<UploadId>([^<]*)</UploadId>")
 
 
 def _send_wrong_checksums(bench: Bench) -> Observation:
-    key = bench.key("checksum")
-    path = f"/{bench.location.bucket}/{_prefixed(bench, key)}"
     refused = []
-    for header, value in _WRONG.items():
-        message = sigv4.Message("PUT", path, headers={header.lower(): value}, body=b"content")
-        status = _send(bench, message).status
-        if status in (401, 403):
-            raise NotTried(f"the service answered {status} to a request signed here")
-        if status >= 400:
+    for header, (right, wrong) in _CHECKSUMS.items():
+        status = _put(bench, header, right).status
+        if status != 200:
+            raise NotTried(f"the service answered {status} to right checksums from here")
+        answer = _put(bench, header, wrong)
+        if answer.status == 400 and _MISMATCH.search(answer.body):
             refused.append(header)
     figures = {"verifies": refused}
     if not refused:
         return Observation("none is verified: wrong ones are taken, too", figures)
     return Observation(f"wrong ones are refused: {', '.join(refused)}", figures)
+
+
+def _put(bench: Bench, header: str, checksum: str) -> sigv4.Reply:
+    path = f"/{bench.location.bucket}/{_prefixed(bench, bench.key('checksum'))}"
+    headers = {header.lower(): checksum}
+    return _send(bench, sigv4.Message("PUT", path, headers=headers, body=_CONTENT))
 
 
 def _look_for_uploads(bench: Bench) -> Observation:
@@ -70,7 +83,8 @@ def _send(bench: Bench, message: sigv4.Message) -> sigv4.Reply:
     if endpoint is None or endpoint.proxy:
         raise NotTried("a proxy stands between")
     try:
-        return sigv4.send(message, endpoint.url, _credentials(bench))
+        credentials, context = _credentials(bench), trust_of(bench)
+        return sigv4.send(message, endpoint.url, credentials, context=context)
     except OSError as error:
         raise StorageFault(
             f"the service did not answer: {error}",

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from cm4storage.storage.objects import s3_settings
 from cm4storage.storage.objects.service import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cm4storage.storage.location import StoreLocation
+    from cm4storage.storage.objects.service import ObjectService
 
 Environment = dict[str, str]
+_UNSIGNED: Final = "AWS_SKIP_SIGNATURE"
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,15 @@ class Endpoint:
         Of the service.
     proxy : tuple of str and int, or None
         What the environment puts between.
+    proxy_login : str
+        The user part of the proxy's URL, as it is written there.
     """
 
     url: str
     host: str
     port: int
     proxy: tuple[str, int] | None = None
+    proxy_login: str = field(default="", repr=False)
 
     @property
     def is_tls(self) -> bool:
@@ -46,21 +53,31 @@ class Endpoint:
         """Return the host and port to connect to."""
         return self.proxy or (self.host, self.port)
 
+    @property
+    def proxy_headers(self) -> dict[str, str]:
+        """Return what lets us through the proxy (RFC 7617); a secret."""
+        if not self.proxy_login:
+            return {}
+        encoded = base64.b64encode(unquote(self.proxy_login).encode()).decode()
+        return {"Proxy-Authorization": f"Basic {encoded}"}
+
     @classmethod
     def of(cls, url: str) -> Endpoint:
         """Return the endpoint at `url`, and the proxy that the environment names for it."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        return cls(url, host, port, _proxy(url, parts.scheme, host))
+        named = _proxy(url, parts.scheme, host)
+        if not named:
+            return cls(url, host, port)
+        proxy = urlsplit(named if "://" in named else f"http://{named}")
+        login = proxy.netloc.rpartition("@")[0]
+        return cls(url, host, port, (proxy.hostname or "", proxy.port or 80), login)
 
 
-def _proxy(url: str, scheme: str, host: str) -> tuple[str, int] | None:
+def _proxy(url: str, scheme: str, host: str) -> str:
     named = urllib.request.getproxies_environment().get(scheme, "")
-    if not named or is_loopback(url) or urllib.request.proxy_bypass(host):
-        return None
-    parts = urlsplit(named if "://" in named else f"http://{named}")
-    return (parts.hostname or "", parts.port or 80)
+    return "" if is_loopback(url) or urllib.request.proxy_bypass(host) else named
 
 
 @dataclass(frozen=True)
@@ -69,22 +86,27 @@ class World:
 
     Attributes
     ----------
-    endpoint_variables : tuple of str
-        The variables that name an endpoint.
-    default_url : callable
-        The public service, for an environment; empty where none is known.
+    endpoint_url : callable
+        The endpoint that an environment names, else the public one; empty where none is known.
     credentials : tuple of pairs
         The variables that hold credentials, or lead to them, and what to call them.
     """
 
-    endpoint_variables: tuple[str, ...]
-    default_url: Callable[[Mapping[str, str]], str]
+    endpoint_url: Callable[[Mapping[str, str]], str]
     credentials: tuple[tuple[str, str], ...]
 
 
-def _amazon(environment: Mapping[str, str]) -> str:
-    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+def _s3(environment: Mapping[str, str]) -> str:
+    # Without credentials no settings of a service are read.
+    found = s3_settings.read(None, {**environment, "AWS_SKIP_SIGNATURE": "true"})
+    return found.endpoint_url or _amazon(found.region)
+
+
+def _amazon(region: str) -> str:
     return f"https://s3.{region}.amazonaws.com"
+
+
+_AZURE_ENDPOINTS: Final = ("AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_SERVICE_ENDPOINT")
 
 
 def _azure(environment: Mapping[str, str]) -> str:
@@ -94,6 +116,9 @@ def _azure(environment: Mapping[str, str]) -> str:
             return value
         if name == "AccountName":
             return f"https://{value}.blob.core.windows.net"
+    for name in _AZURE_ENDPOINTS:
+        if environment.get(name):
+            return environment[name]
     account = environment.get("AZURE_STORAGE_ACCOUNT_NAME") or environment.get(
         "AZURE_STORAGE_ACCOUNT", ""
     )
@@ -107,10 +132,9 @@ _AZURE_KEYS: Final = (
 
 WORLDS: Final[Mapping[str, World]] = {
     "s3": World(
-        ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-        _amazon,
+        _s3,
         (
-            ("AWS_SKIP_SIGNATURE", "none, by AWS_SKIP_SIGNATURE"),
+            (_UNSIGNED, "none, by AWS_SKIP_SIGNATURE"),
             ("AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
             ("AWS_WEB_IDENTITY_TOKEN_FILE", "the file that AWS_WEB_IDENTITY_TOKEN_FILE names"),
             ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
@@ -119,7 +143,6 @@ WORLDS: Final[Mapping[str, World]] = {
         ),
     ),
     "az": World(
-        ("AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_SERVICE_ENDPOINT"),
         _azure,
         (
             ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_CONNECTION_STRING"),
@@ -130,15 +153,36 @@ WORLDS: Final[Mapping[str, World]] = {
 }
 
 
-def endpoint_url_of(location: StoreLocation, environment: Environment | None = None) -> str:
-    """Return the endpoint that requests go to; empty where it is not known before."""
+def endpoint_url_of(
+    location: StoreLocation,
+    environment: Environment | None = None,
+    service: ObjectService | None = None,
+) -> str:
+    """Return the endpoint that requests go to; empty where it is not known before.
+
+    Parameters
+    ----------
+    location : StoreLocation
+    environment : dict, optional
+        In place of the process's.
+    service : ObjectService, optional
+        The service, where it is open: it knows, also from shared files.
+    """
+    if service is not None:
+        known_url = getattr(service, "endpoint_url", None)
+        return known_url or _amazon(getattr(service, "region", s3_settings.DEFAULT_REGION))
     known = os.environ if environment is None else environment
-    world = WORLDS[location.scheme]
-    named = (known.get(name, "") for name in world.endpoint_variables)
-    return location.endpoint_url or next(filter(None, named), "") or world.default_url(known)
+    return location.endpoint_url or WORLDS[location.scheme].endpoint_url(known)
 
 
 def credentials_source(scheme: str, environment: Environment | None = None) -> str:
     """Return where credentials come from, never what they are; empty where none are named."""
     known = os.environ if environment is None else environment
-    return next((text for name, text in WORLDS[scheme].credentials if known.get(name)), "")
+    named = (text for name, text in WORLDS[scheme].credentials if _is_set(known, name))
+    return next(named, "")
+
+
+def _is_set(known: Mapping[str, str], name: str) -> bool:
+    if name != _UNSIGNED:
+        return bool(known.get(name))
+    return s3_settings.read(None, {name: known.get(name, "")}).anonymous

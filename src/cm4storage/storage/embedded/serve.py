@@ -42,7 +42,8 @@ def serve_foreground(
         If the server does not start, or dies.
     """
     shows = console.isatty() if show_credentials is None else show_credentials
-    with _signals_as_bytes() as stop, connect(server_dir, kind) as server:
+    # While the server starts, a signal ends the wait for it as it ends every other.
+    with connect(server_dir, kind) as server, _signals_as_bytes() as stop:
         console.write(_announcement(server, shows_credentials=shows))
         console.flush()
         ready, _, _ = select.select([stop, server.fileno()], [], [])
@@ -54,6 +55,7 @@ def serve_foreground(
             )
         console.write("stopping\n")
         console.flush()
+        server.close()  # a second Ctrl-C must not break it off
 
 
 def _announcement(server: EmbeddedServer, *, shows_credentials: bool) -> str:

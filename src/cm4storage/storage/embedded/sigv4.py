@@ -76,9 +76,21 @@ def request(
 
 
 def send(
-    message: Message, endpoint_url: str, credentials: Credentials, timeout_s: float = 10.0
+    message: Message,
+    endpoint_url: str,
+    credentials: Credentials,
+    timeout_s: float = 10.0,
+    *,
+    context: ssl.SSLContext | None = None,
 ) -> Reply:
     """Sign a request by Signature Version 4, send it past any proxy, and return the answer.
+
+    Parameters
+    ----------
+    message, endpoint_url, credentials, timeout_s
+        What to send, and where to.
+    context : SSLContext, optional
+        Whom to trust over TLS; default the authorities of the system.
 
     Raises
     ------
@@ -89,7 +101,7 @@ def send(
     encoded = quote(message.path)
     now = datetime.datetime.now(datetime.timezone.utc)
     headers = _signed_headers(message, host, credentials, now)
-    connection = _connection(endpoint_url, host, timeout_s)
+    connection = _connection(endpoint_url, host, timeout_s, context)
     target = f"{encoded}?{message.query}" if message.query else encoded
     try:
         connection.request(message.method, target, body=message.body or None, headers=headers)
@@ -101,9 +113,11 @@ def send(
         connection.close()
 
 
-def _connection(endpoint_url: str, host: str, timeout_s: float) -> http.client.HTTPConnection:
+def _connection(
+    endpoint_url: str, host: str, timeout_s: float, context: ssl.SSLContext | None
+) -> http.client.HTTPConnection:
     if endpoint_url.startswith("https://"):
-        context = ssl.create_default_context()
+        context = context or ssl.create_default_context()
         return http.client.HTTPSConnection(host, timeout=timeout_s, context=context)
     return http.client.HTTPConnection(host, timeout=timeout_s)
 

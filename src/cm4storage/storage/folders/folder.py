@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import quote
 
+from cm4storage.core.errors import StorageFault
 from cm4storage.storage.buffers import BufferPool
 from cm4storage.storage.file_faults import file_fault
 from cm4storage.storage.folders import file_leftovers
@@ -52,6 +53,7 @@ class FolderStore(ABC):
         self._pool = pool or BufferPool()
         self._uri = f"{self.scheme}://{quote(self._root)}"
         self._swept_folders: set[str] = set()
+        self._has_synced_above = False
 
     @property
     def uri(self) -> str:
@@ -146,7 +148,7 @@ class FolderStore(ABC):
 
     def make_folder(self, key: str) -> None:
         """See `Store.make_folder`."""
-        _make_folder(self._path(key))
+        self._make_folder(self._path(key))
 
     def free_bytes(self) -> int:
         """Return what this user may still write on the root's file system."""
@@ -176,13 +178,34 @@ class FolderStore(ABC):
                 # A delete may remove the folder again between these two calls.
                 if attempt == _MAKE_FOLDER_ATTEMPTS - 1:
                     raise file_fault(error, "create the object", path) from error
-                _make_folder(os.path.dirname(path))
+                self._make_folder(os.path.dirname(path))
             except OSError as error:
                 # Linux makes the file before it finds that it cannot be written as asked.
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
                 raise self._create_fault(error, path) from error
         raise AssertionError("unreachable")
+
+    def _make_folder(self, folder: str) -> None:
+        """Make a folder and those above it; with `fsync` their entries become durable, too."""
+        entries = _missing_entries(folder) if self._fsync else []
+        _make_folder(folder)
+        for parent in entries:
+            self._sync_folder(parent)
+        if self._fsync and not self._has_synced_above:
+            self._has_synced_above = True
+            self._sync_above()
+
+    def _sync_above(self) -> None:
+        """Make the root's entry and those above it durable: others may just have made them.
+
+        Folders that this user may not open were made by somebody else, and before.
+        """
+        folder = self._root
+        while not os.path.ismount(folder):
+            folder = os.path.dirname(folder)
+            with contextlib.suppress(StorageFault):
+                self._sync_folder(folder)
 
     def _sync(self, descriptor: int, path: str) -> None:
         if not self._fsync:
@@ -197,6 +220,8 @@ class FolderStore(ABC):
             return
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # a delete removed it, and with it what was to last
         except OSError as error:
             raise file_fault(error, "sync the folder", folder) from error
         try:
@@ -209,6 +234,15 @@ class FolderStore(ABC):
             while len(folder) > len(self._root):
                 os.rmdir(folder)
                 folder = os.path.dirname(folder)
+
+
+def _missing_entries(folder: str) -> list[str]:
+    """Return the folders that get an entry when `folder` is made, the lowest first."""
+    parents = []
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+        parents.append(folder)
+    return parents
 
 
 def _make_folder(folder: str) -> None:

@@ -291,7 +291,7 @@ class _Body:
 
 def _session(service: AzureService) -> Any:
     """Return a pool of connections that is as large as the loader may be wide."""
-    _import_library()
+    import_library()
     import requests
     from requests.adapters import HTTPAdapter
 
@@ -378,7 +378,14 @@ def _message_of(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _import_library() -> None:
+def import_library() -> None:
+    """Import azure-storage-blob.
+
+    Raises
+    ------
+    UserError
+        If it is not installed.
+    """
     try:
         import azure.storage.blob  # noqa: F401
     except ImportError as error:

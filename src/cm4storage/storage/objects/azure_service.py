@@ -87,11 +87,7 @@ class AzureService:
     client_name: str = ""
 
     def __post_init__(self) -> None:
-        if (self.client_name or DEFAULT_CLIENT) not in CLIENTS:
-            raise UserError(
-                f"unknown client for az://: {self.client_name}",
-                advice=f"use one of {', '.join(CLIENTS)}",
-            )
+        _check_name(self.client_name)
 
     @property
     def scheme(self) -> str:
@@ -176,6 +172,29 @@ class AzureService:
         else:
             return None
         return lambda: credentials
+
+
+def check_client(name: str) -> None:
+    """Check that there is a client of this name, and its library; an empty one is the default's.
+
+    Raises
+    ------
+    UserError
+        If there is no such client of Azure, or it is not installed.
+    """
+    _check_name(name)
+    if name == "azure-storage-blob":
+        from cm4storage.storage.objects.azure_client import import_library
+
+        import_library()
+
+
+def _check_name(name: str) -> None:
+    if name and name not in CLIENTS:
+        raise UserError(
+            f"unknown client for az://: {name}",
+            advice=f"use one of {', '.join(CLIENTS)}",
+        )
 
 
 def from_environment(

@@ -27,6 +27,7 @@ _WORDS: Final = Words(
     making="aws s3 mb s3://{container_name}{endpoint_option}",
     ca_bundle="AWS_CA_BUNDLE",
 )
+_CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 # The source itself knows when they expire; obstore asks it again as often as this lets it, which
 # is some times a second, since they seem about to.
 _KEYS_LAST: Final = timedelta(minutes=1)
@@ -115,16 +116,24 @@ class S3Service:
         Raises
         ------
         UserError
-            If the file cannot be read.
+            If the file cannot be read, or holds no certificate.
         """
         try:
-            return Path(self.ca_bundle).read_text(encoding="ascii", errors="replace")
+            text = Path(self.ca_bundle).read_text(encoding="ascii", errors="replace")
         except OSError as error:
             raise UserError(
                 f"cannot read the certificate authorities: {error.strerror}",
                 where=self.ca_bundle,
                 advice="correct AWS_CA_BUNDLE",
             ) from error
+        if _CERTIFICATE not in text:
+            raise UserError(
+                "the file with the certificate authorities holds no certificate",
+                where=self.ca_bundle,
+                meaning="AWS_CA_BUNDLE, or ca_bundle of the profile, names it",
+                advice="let it name certificates in PEM form",
+            )
+        return text
 
     def obstore_credentials(self) -> Any:
         """Give credentials by a call, so that no variable such as AWS_SESSION_TOKEN is mixed in."""

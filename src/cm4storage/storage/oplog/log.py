@@ -145,8 +145,10 @@ class FileLog:
     def _store(self, data: bytes) -> None:
         if self._error is not None:
             return
+        left = memoryview(data)
         try:
-            self._file.write(data)
+            while left:  # a raw file may take a part
+                left = left[self._file.write(left) :]
         except OSError as error:
             self._error = error
 
