@@ -6,7 +6,7 @@ import functools
 import hashlib
 
 import pytest
-from running_jobs import folder_of, run
+from running_jobs import run
 
 from cm4storage.core.progress import NoProgress
 from cm4storage.dataset.preparation import prepare
@@ -31,21 +31,27 @@ FORMATS = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Return an embedded S3 server that runs during this module's tests."""
-    with embedded.connect(tmp_path_factory.mktemp("server")) as found:
+@pytest.fixture(scope="module", params=["s3", "azure"])
+def server(request, tmp_path_factory):
+    """Return an embedded server that runs during this module's tests of its kind."""
+    with embedded.connect(tmp_path_factory.mktemp("server"), request.param) as found:
         embedded.ensure_bucket(found, EMBEDDED_BUCKET)
         yield found
 
 
 @pytest.fixture
 def remote(server, tmp_path, monkeypatch):
-    """Return a location of a test's own on S3."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key_id)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_access_key)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    prefix = f"s3://{EMBEDDED_BUCKET}/{tmp_path.name}"
+    """Return a location of a test's own on the server."""
+    names = {
+        "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        "az": ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY"),
+    }
+    scheme = "s3" if server.kind.container == "bucket" else "az"
+    for name, value in zip(
+        names[scheme], (server.access_key_id, server.secret_access_key), strict=True
+    ):
+        monkeypatch.setenv(name, value)
+    prefix = f"{scheme}://{EMBEDDED_BUCKET}/{tmp_path.name}"
     return StoreLocation.parse(prefix, endpoint_url=server.endpoint_url)
 
 
@@ -72,8 +78,8 @@ def seen(workload, place):
 def test_readers_and_backends_change_nothing(small_workload, root, remote, name):
     params = f"{PARAMS} dataset.format={name} {FORMATS[name]}"
     workload = small_workload(params)
-    folder_of(workload, root)
-    prepare(workload, remote, NoProgress(), lambda _line: None)
+    wrote = [prepare(workload, place, NoProgress(), lambda _line: None) for place in (root, remote)]
+    assert wrote[0].manifest.content_digest == wrote[1].manifest.content_digest
     found = [
         seen(small_workload(f"{params} reader.read_threads={threads}"), place)
         for place in (root, remote)
