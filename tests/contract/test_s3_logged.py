@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _numbers = itertools.count()
 
 
+pytestmark = pytest.mark.soak  # files show the same in a tenth of the time
+
+
 class TestLoggedS3Store(StoreContract):
     @pytest.fixture
     def prefix(self) -> str:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from building import Environment
 
+pytestmark = pytest.mark.install
+
 AUTOMATIONS = ("script", "cache")
 SMALL = ("dataset.num_files_train=7", "dataset.record_length=65536", "train.computation_time=0.01")
 MAIN_JOB = ("--tags=run,dlio,mlperf", f"--params={' '.join(SMALL)}", "--max_epochs=1", "--quiet")
@@ -78,7 +80,6 @@ def origin(source: Path) -> str:
     return source.as_uri()
 
 
-@pytest.mark.install
 def test_cm_pull_repo_into_bare_cmind(bare: Environment, origin: str, tmp_path: Path) -> None:
     bare.run("cm", "pull", "repo", f"--url={origin}", "--branch=topic")
     [pulled] = (bare.cm_repos / "repos").glob("*source")
