@@ -154,7 +154,7 @@ def test_twenty_first_calls_at_once(fresh: Checkout) -> None:
     assert sum("registering" in err for (_, err), _ in outcomes) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_killed_set_up_is_made_anew(fresh: Checkout) -> None:
     process = fresh.start("true")
     interpreter = fresh.path / ".venv" / "bin" / "python"

@@ -51,6 +51,7 @@ def follow_advice(checkout: Checkout, error: str, cm_repos: Path) -> None:
     assert call.returncode == 0, call.stdout + call.stderr
 
 
+@pytest.mark.install
 @pytest.mark.parametrize("parent", ["", "deep/er"])
 def test_cm_repos_of_the_caller_is_made_and_used(
     ready: Checkout, tmp_path: Path, parent: str

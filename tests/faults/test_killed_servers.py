@@ -25,6 +25,9 @@ PARAMS = (
     "train.epochs=2"
 )
 
+# tests/job and tests/dataset kill servers in the ordinary run.
+pytestmark = pytest.mark.soak
+
 
 class Job:
     """`cm4storage` verbs on one location, by a user who starts processes."""
@@ -153,7 +156,6 @@ def test_the_embedded_server_killed_while_loading(
     assert job.digest() == right_digest
 
 
-@pytest.mark.soak
 def test_a_server_of_the_users_killed_while_generating_and_while_loading(
     tmp_path: Path, server_dir: Path, right_digest: str
 ) -> None:
@@ -178,7 +180,6 @@ def test_a_server_of_the_users_killed_while_generating_and_while_loading(
         ends_well(Job(tmp_path, storage, exports).run())
 
 
-@pytest.mark.soak
 def test_a_server_that_falls_silent_while_loading(tmp_path: Path, server_dir: Path) -> None:
     with own_server(server_dir) as exports:
         job = Job(tmp_path, ["--data_dir=s3://cm4storage/x"], exports)

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.storage import page_cache
 from cm4storage.storage.buffers import BufferPool
 from cm4storage.storage.check import check_store
-from cm4storage.storage.folders import alignment, page_cache
+from cm4storage.storage.folders import alignment
 from cm4storage.storage.folders.alignment import DEFAULT, Alignment, alignment_of, file_system_of
 from cm4storage.storage.folders.direct_plan import ReadPlan
 from cm4storage.storage.folders.directio import DirectStore

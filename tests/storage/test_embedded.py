@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 SCHEMES = {"s3": "s3", "azure": "az"}
 each_kind = pytest.mark.parametrize("kind", SCHEMES, indirect=True)
+# What the supervisor does is the same for all kinds; Azurite takes seconds to start and to end.
+azure_in_soak = pytest.mark.parametrize(
+    "kind", ["s3", pytest.param("azure", marks=pytest.mark.soak)], indirect=True
+)
 
 
 def location(server_dir: Path, kind: str = "s3") -> StoreLocation:
@@ -38,7 +42,7 @@ def location(server_dir: Path, kind: str = "s3") -> StoreLocation:
     return StoreLocation.parse(uri, server_dir=server_dir)
 
 
-@each_kind
+@azure_in_soak
 def test_ten_users_at_once_share_one_server(
     server_dir: Path, new_user: Callable[..., User]
 ) -> None:
@@ -58,7 +62,7 @@ def test_when_the_last_user_has_closed_nothing_runs(server_dir: Path) -> None:
     wait_until(lambda: not processes_of(server_dir), "the kernel reaps both", limit_s=1.0)
 
 
-@each_kind
+@azure_in_soak
 def test_a_killed_user_counts_no_longer(server_dir: Path, new_user: Callable[..., User]) -> None:
     user = new_user()
     user.answer()
@@ -66,7 +70,7 @@ def test_a_killed_user_counts_no_longer(server_dir: Path, new_user: Callable[...
     wait_until(lambda: not processes_of(server_dir), "the server ends")
 
 
-@each_kind
+@azure_in_soak
 def test_a_user_killed_while_the_server_starts(
     server_dir: Path, new_user: Callable[..., User], kind: str
 ) -> None:
@@ -110,7 +114,7 @@ def test_the_server_dies_with_a_killed_supervisor_and_starts_again(
                 assert view == b"kept"
 
 
-@each_kind
+@azure_in_soak
 def test_a_killed_server_ends_the_supervisor_and_starts_again(server_dir: Path, kind: str) -> None:
     with embedded.connect(server_dir, kind):
         supervisor = pid_of(server_dir, "supervisor")
@@ -144,7 +148,7 @@ def test_a_terminal_interrupt_does_not_reach_the_server(
     assert third.answer() == answer
 
 
-@each_kind
+@azure_in_soak
 def test_the_lifeline_of_a_run_keeps_the_server_for_the_whole_run(
     server_dir: Path, new_user: Callable[..., User]
 ) -> None:
@@ -278,7 +282,7 @@ def files_with(folder: Path, secrets: list[bytes]) -> list[str]:
     return found
 
 
-@each_kind
+@azure_in_soak
 def test_the_data_folder_is_closed_to_others(server_dir: Path, kind: str) -> None:
     server_dir.mkdir(mode=0o755)
     with embedded.connect(server_dir, kind):
@@ -286,7 +290,7 @@ def test_the_data_folder_is_closed_to_others(server_dir: Path, kind: str) -> Non
         assert (server_dir / "supervisor.sock").stat().st_mode & 0o077 == 0
 
 
-@each_kind
+@azure_in_soak
 def test_a_folder_with_a_long_name_works(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / ("long name " * 20) / ("x" * 100)
     with embedded.connect(folder, kind) as server:
@@ -317,7 +321,7 @@ def socket_files(server_dir: Path) -> list[str]:
     return [name for name in names if any(f"-{port + 10_000}.sock" in name for port in ports)]
 
 
-@each_kind
+@azure_in_soak
 def test_servers_of_two_folders_run_side_by_side(tmp_path: Path, kind: str) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     with embedded.connect(folders[0], kind) as one, embedded.connect(folders[1], kind) as two:
@@ -327,7 +331,7 @@ def test_servers_of_two_folders_run_side_by_side(tmp_path: Path, kind: str) -> N
         wait_until(lambda folder=folder: not processes_of(folder), "the server ends")
 
 
-@each_kind
+@azure_in_soak
 def test_another_bucket_is_made_on_demand(server_dir: Path, kind: str) -> None:
     mine = StoreLocation.parse(
         f"{SCHEMES[kind]}://my-own-bucket/deep/prefix", server_dir=server_dir

@@ -78,7 +78,7 @@ def test_a_service_that_is_not_there_is_an_error_within_the_limit(
     assert time.monotonic() - begin < 60, "it is an error, not a hang"
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_default_limit_is_well_under_half_a_minute() -> None:
     store = ObjectStore("bucket", "", S3Service(f"http://127.0.0.1:{free_port()}", "AK", "SK"))
     begin = time.monotonic()
