@@ -1,5 +1,7 @@
 """Run the command line as ``python -m cm4storage``."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
@@ -13,6 +15,12 @@ def _end_quietly() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _pass_over_signals(unraisable: sys.UnraisableHookArgs) -> None:
+    """Show what could not be raised, unless it is a signal's: that is noted, and raised later."""
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt | Terminated):
+        sys.__unraisablehook__(unraisable)
+
+
 def run() -> None:
     """Run the command line as the program of this process.
 
@@ -20,6 +28,7 @@ def run() -> None:
     the interpreter shuts down, when nothing is left to be interrupted.
     """
     code = 130
+    sys.unraisablehook = _pass_over_signals
     try:
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is under nohup
             STOP.listen(signal.SIGINT, KeyboardInterrupt)

@@ -313,6 +313,23 @@ def test_an_import_that_makes_another_error_of_ctrl_c_is_still_interrupted(
     assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "interrupted")
 
 
+def test_ctrl_c_within_a_callback_of_the_interpreter_shows_no_traceback(
+    cm4storage, ready, tmp_path
+):
+    """Nothing can be raised there, as in those of imports."""
+    (tmp_path / "mine.py").write_text(
+        "import os, signal, weakref\n"
+        "class Thing:\n    pass\n"
+        "def end(_):\n    os.kill(os.getpid(), signal.SIGINT)\n    os.getpid()\n"
+        "thing = Thing()\nkept = weakref.ref(thing, end)\ndel thing\n"
+        "class Inverted:\n    pass\n"
+    )
+    params = "reader.reader_classname=mine.Inverted"
+    done = cm4storage("run", *ready(params), env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr, done.stderr
+
+
 def test_quiet_writes_nothing_but_errors(cm4storage, workload_file):
     options = [f"--workload={workload_file()}", "--data_dir=data", "--quiet"]
     done = cm4storage("generate", *options)

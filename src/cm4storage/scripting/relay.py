@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import math
 import os
 import select
 import selectors
 import struct
+import sys
 import termios
 import threading
 import time
@@ -288,7 +290,28 @@ def _open_channels(secrets: Secrets, stdout_target: int) -> Iterator[_Channel]:
         yield _channel(2, secrets)
 
 
+@functools.cache
+def _nowhere() -> int:
+    """Return a descriptor that leads nowhere and has no standard stream's number."""
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        if descriptor > 2:  # a lower one holds the place of a closed stream
+            os.close(descriptor)
+
+
+def _lasting(target: int) -> int:
+    """Return `target`; not the number of a stream that was closed when the program started.
+
+    Another file may have that number for a while, and with it would go the way out.
+    """
+    was_closed = {1: sys.__stdout__ is None, 2: sys.__stderr__ is None}
+    return _nowhere() if was_closed.get(target, False) else target
+
+
 def _channel(target: int, secrets: Secrets) -> _Channel:
+    target = _lasting(target)
     if not os.isatty(target):
         source, child = os.pipe()
         return _Channel(source, child, target, False, Redactor(secrets), Redactor(secrets))
