@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.storage.objects import azure_client, boto3_faults, obstore_client
 from cm4storage.storage.objects.azure_service import AzureService
-from cm4storage.storage.objects.boto3_parts import Parts
 from cm4storage.storage.objects.failure import Kind, ObjectFailure
 from cm4storage.storage.objects.parts import Upload, in_parts
 from cm4storage.storage.objects.retrying import Retrier, never
 from cm4storage.storage.objects.s3_service import S3Service
+from cm4storage.storage.objects.sending import Parts
 from cm4storage.storage.objects.store import Conduct, ObjectStore
 from cm4storage.storage.operation import Operation
 from cm4storage.storage.store import ObjectStat
@@ -219,14 +219,14 @@ def test_a_malformed_region_is_the_users_error() -> None:
 def test_parts_that_were_given_up_are_not_sent_after_the_context() -> None:
     begun, sent, may_end = threading.Event(), [], threading.Event()
 
-    def upload(**part: Any) -> dict[str, Any]:
-        if part["PartNumber"] == 1:
+    def upload(number: int, body: bytearray) -> None:
+        del body
+        if number == 1:
             begun.set()
             assert may_end.wait(10)
-        elif part["PartNumber"] == 2:
+        elif number == 2:
             raise ObjectFailure(Kind.BROKEN_OFF, "busy")
-        sent.append(part["PartNumber"])
-        return {"ETag": "x"}
+        sent.append(number)
 
     retrier = Retrier(60.0, never)
     threading.Timer(0.3, may_end.set).start()
@@ -248,14 +248,14 @@ def test_parts_that_were_given_up_are_not_sent_after_the_context() -> None:
 
 
 def test_parts_keep_their_order() -> None:
-    def upload(**part: Any) -> dict[str, Any]:
-        time.sleep(0.01 * (part["PartNumber"] % 3))
-        return {"ETag": bytes(part["Body"]).decode()}
+    def upload(number: int, body: bytearray) -> dict[str, Any]:
+        time.sleep(0.01 * (number % 3))
+        return {"PartNumber": number, "ETag": bytes(body).decode()}
 
     with Parts(upload, Retrier(1.0).call) as parts:
         for number in range(1, 10):
             parts.add(bytearray(str(number).encode()))
-    assert parts.tags == [{"PartNumber": n, "ETag": str(n)} for n in range(1, 10)]
+    assert parts.results == [{"PartNumber": n, "ETag": str(n)} for n in range(1, 10)]
 
 
 def test_what_azures_library_meets_has_its_kind() -> None:

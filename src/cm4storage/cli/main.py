@@ -86,9 +86,7 @@ def _run_or_stop(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     verb, rest = _split(arguments)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is under nohup
-        STOP.listen(signal.SIGINT, KeyboardInterrupt)
-    STOP.listen(signal.SIGTERM, Terminated)
+    STOP.listen(signal.SIGTERM, Terminated)  # to SIGINT the program listens before any import
     module: Verb = importlib.import_module(f"cm4storage.cli.{verb}")
     STOP.check()
     parser = _Parser(prog=f"cm4storage {verb}", description=VERBS[verb], allow_abbrev=False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.storage.opening import open_store
+from cm4storage.storage.store import CHECK_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _PROBE_BYTES: Final = 64 * 1024
 _RANGE: Final = (1000, 5000)
-# A person waits for this check, and a service that is to be measured answers at once.
-_RETRY_LIMIT_S: Final = 3.0
 _LAST_ATTEMPT_S: Final = 0.5
 
 
@@ -85,7 +84,7 @@ def check_store(location: StoreLocation, *, share_lifeline: bool = False) -> Che
     with contextlib.ExitStack() as stack:
         with _timed("open", steps):
             store = stack.enter_context(
-                open_store(location, share_lifeline=share_lifeline, retry_limit_s=_RETRY_LIMIT_S)
+                open_store(location, share_lifeline=share_lifeline, retry_limit_s=CHECK_LIMIT_S)
             )
         key = f"cm4storage-probe-{secrets.token_hex(8)}"
         try:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 RETRY_LIMIT_S = 20.0
 """How long a failed request to an object store is tried again, if nothing else is said."""
 
+CHECK_LIMIT_S = 3.0
+"""The same in a check: a person waits for it, and who is to be measured answers at once."""
+
 
 class MissingObject(StorageFault):
     """The object, or the bucket or folder that should hold it, is not there."""

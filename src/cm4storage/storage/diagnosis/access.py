@@ -11,12 +11,11 @@ from cm4storage.storage.diagnosis.services import credentials_source
 from cm4storage.storage.objects.failure import Kind, ObjectFailure
 from cm4storage.storage.objects.faults import object_fault
 from cm4storage.storage.opening import open_objects
+from cm4storage.storage.store import CHECK_LIMIT_S
 
 if TYPE_CHECKING:
     from cm4storage.storage.diagnosis.bench import Bench
 
-# A person waits, and a service that is to be measured answers at once.
-_RETRY_LIMIT_S: Final = 3.0
 _SERVER_LIMIT_S: Final = 120.0
 # The service knows who asks, but does not let them list.
 _MAY_NOT_LIST: Final = frozenset({"AccessDenied", "AuthorizationPermissionMismatch"})
@@ -47,9 +46,9 @@ def _find_credentials(bench: Bench) -> Observation:
 def _open_service(bench: Bench) -> None:
     location = bench.location
     service, store = bench.resources.enter_context(
-        open_objects(location, share_lifeline=bench.share_lifeline, retry_limit_s=_RETRY_LIMIT_S)
+        open_objects(location, share_lifeline=bench.share_lifeline, retry_limit_s=CHECK_LIMIT_S)
     )
-    client = service.client(location.bucket, location.prefix, _RETRY_LIMIT_S)
+    client = service.client(location.bucket, location.prefix, CHECK_LIMIT_S)
     bench.resources.callback(client.close)
     bench.access = Access(store, service, client)
 

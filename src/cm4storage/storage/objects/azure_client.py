@@ -7,13 +7,18 @@ import logging
 import os
 import secrets
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.units import MIB
-from cm4storage.storage.objects.client import DIGEST_NAME, Answer
-from cm4storage.storage.objects.failure import Kind, ObjectFailure
+from cm4storage.storage.objects.client import DIGEST_NAME, LIST_PAGE, Answer
+from cm4storage.storage.objects.failure import (
+    KINDS_BY_STATUS,
+    LONGEST_MESSAGE,
+    Kind,
+    ObjectFailure,
+)
+from cm4storage.storage.objects.sending import Parts
 from cm4storage.storage.objects.service import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from cm4storage.storage.store import ObjectStat
 
@@ -30,16 +35,9 @@ _SINGLE_GET_BYTES: Final = 64 * MIB
 _SINGLE_PUT_BYTES: Final = 256 * MIB
 _SOCKET_BLOCK_BYTES: Final = MIB
 _CONNECTIONS: Final = 128
-_CONCURRENT_PARTS: Final = 4
-_LIST_PAGE: Final = 1000
-_LONGEST_MESSAGE: Final = 300
 _NO_CONTAINER: Final = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
-_KINDS_BY_STATUS: Final = {
-    401: Kind.REFUSED,
-    403: Kind.REFUSED,
-    404: Kind.NO_OBJECT,
+_KINDS_BY_STATUS: Final = KINDS_BY_STATUS | {
     412: Kind.BROKEN_OFF,  # the object was replaced between two requests of one read
-    416: Kind.PAST_THE_END,
 }
 
 
@@ -156,21 +154,16 @@ class AzureSdkClient:
         blob = self._container.get_blob_client(self._root + key)
         # Two writers of one object must not mix their blocks; all names are equally long.
         upload = secrets.token_hex(7)
-        names: list[str] = []
 
-        def stage(name: str, part: bytearray) -> None:
-            data = bytes(part)
-            self._persist(lambda: blob.stage_block(name, data, length=len(data)), on_retry)
+        def stage(number: int, body: bytearray) -> str:
+            name = f"{upload}{number:06}"
+            blob.stage_block(name, bytes(body), length=len(body))
+            return name
 
-        with ThreadPoolExecutor(_CONCURRENT_PARTS) as pool:
-            pending: set[Any] = set()
+        with Parts(stage, lambda request: self._persist(request, on_retry)) as staged:
             for part in parts:
-                if len(pending) >= _CONCURRENT_PARTS:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    _raise_first(done)
-                names.append(f"{upload}{len(names):06}")
-                pending.add(pool.submit(stage, names[-1], part))
-            _raise_first(pending)
+                staged.add(part)
+        names = staged.results
         self._persist(lambda: blob.commit_block_list(_blocks(names)), on_retry)
 
     def pages(
@@ -179,7 +172,7 @@ class AzureSdkClient:
         """See `ObjectClient.pages`."""
         begin = self._root + (f"{folder}/" if folder else "")
         found = self._container.list_blobs(
-            name_starts_with=begin, include=["metadata"], results_per_page=_LIST_PAGE
+            name_starts_with=begin, include=["metadata"], results_per_page=LIST_PAGE
         )
         for page in self._each_page(found, on_retry):
             yield [
@@ -223,7 +216,7 @@ class AzureSdkClient:
         try:
             return request()
         except ObjectFailure as failure:
-            failure.message = self._redacted(failure.message)[:_LONGEST_MESSAGE]
+            failure.message = self._redacted(failure.message)[:LONGEST_MESSAGE]
             failure.args = (failure.message,)
             raise
         except Exception as error:  # noqa: BLE001 - the library lets those of others through, too
@@ -241,7 +234,7 @@ def failure_of(error: Exception, redacted: Callable[[str], str] = str) -> Object
         if not isinstance(error.__context__, exceptions.HttpResponseError):
             raise error
         error = error.__context__
-    message = redacted(_message_of(error))[:_LONGEST_MESSAGE]  # a part of a secret is not found
+    message = redacted(_message_of(error))[:LONGEST_MESSAGE]  # a part of a secret is not found
     status = getattr(error, "status_code", None)
     if status is None:
         return ObjectFailure(_unanswered(error), message)
@@ -366,11 +359,6 @@ def _is_folder(item: Any) -> bool:
 def _next_page(pages: Any) -> list[Any] | None:
     page = next(pages, None)
     return None if page is None else list(page)
-
-
-def _raise_first(done: set[Any]) -> None:
-    for future in done:
-        future.result()
 
 
 def _message_of(error: BaseException) -> str:

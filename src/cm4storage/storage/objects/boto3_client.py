@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from cm4storage.core.errors import UserError, redact_url
 from cm4storage.storage.objects import service as services
 from cm4storage.storage.objects.boto3_faults import failure_of
-from cm4storage.storage.objects.boto3_parts import Parts
 from cm4storage.storage.objects.client import DIGEST_NAME, Answer
-from cm4storage.storage.objects.failure import Kind, ObjectFailure
+from cm4storage.storage.objects.failure import Kind, ObjectFailure, Translated
 from cm4storage.storage.objects.s3_clients import is_amazon
+from cm4storage.storage.objects.sending import Parts
 from cm4storage.storage.store import ObjectStat
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ T = TypeVar("T")
 _CONNECTIONS: Final = 256
 """More than any loader has threads: the library drops connections that do not fit its pool."""
 
+_TRANSLATED: Final = Translated(failure_of)
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _NOTHING_OF_THE_USER: Final = {
     "profile": (None, None, None, None),
@@ -68,7 +69,7 @@ class Boto3Client:
 
     def get(self, key: str, start: int, length: int | None) -> Answer:
         """See `ObjectClient.get`."""
-        with _translated():
+        with _TRANSLATED:
             answer, first_byte_s = self._open(key, start, length)
             begin, end, size_bytes = _range_of(answer)
             data = bytearray(end - begin)
@@ -78,7 +79,7 @@ class Boto3Client:
 
     def get_into(self, key: str, target: memoryview, start: int) -> Answer:
         """See `ObjectClient.get_into`."""
-        with _translated():
+        with _TRANSLATED:
             answer, first_byte_s = self._open(key, start, target.nbytes)
             begin, end, size_bytes = _range_of(answer)
             done = _fill(answer["Body"], target[: end - begin])
@@ -87,13 +88,13 @@ class Boto3Client:
 
     def head(self, key: str) -> int:
         """See `ObjectClient.head`."""
-        with _translated():
+        with _TRANSLATED:
             return int(self._s3.head_object(**self._at(key))["ContentLength"])
 
     def put(self, key: str, body: bytearray, digest: str) -> None:
         """See `ObjectClient.put`."""
         metadata = {DIGEST_NAME: digest} if digest else {}
-        with _translated():
+        with _TRANSLATED:
             self._s3.put_object(**self._at(key), Body=body, Metadata=metadata)
 
     def put_parts(
@@ -108,16 +109,21 @@ class Boto3Client:
         s3, place = self._s3, self._at(key)
         repeat = functools.partial(self._repeated, on_retry=on_retry)
         place["UploadId"] = repeat(lambda: s3.create_multipart_upload(**place))["UploadId"]
+
+        def upload(number: int, body: bytearray) -> dict[str, Any]:
+            sent = s3.upload_part(**place, PartNumber=number, Body=body)
+            return {"PartNumber": number, "ETag": sent["ETag"]}
+
         try:
-            with Parts(functools.partial(s3.upload_part, **place), repeat) as sent:
+            with Parts(upload, repeat) as sent:
                 for part in parts:
                     sent.add(part)
-            made = {"Parts": sent.tags}
+            made = {"Parts": sent.results}
             repeat(lambda: s3.complete_multipart_upload(**place, MultipartUpload=made))
         except BaseException as error:
             # A service that has failed until the time was up gets one more chance, no more time.
             has_time = not (isinstance(error, ObjectFailure) and error.retries)
-            with contextlib.suppress(ObjectFailure), _translated():
+            with contextlib.suppress(ObjectFailure), _TRANSLATED:
                 abort = functools.partial(s3.abort_multipart_upload, **place)
                 repeat(abort) if has_time else abort()
             raise
@@ -145,7 +151,7 @@ class Boto3Client:
 
     def delete(self, key: str) -> None:
         """See `ObjectClient.delete`."""
-        with _translated():
+        with _TRANSLATED:
             self._s3.delete_object(**self._at(key))
 
     def close(self) -> None:
@@ -168,7 +174,7 @@ class Boto3Client:
     def _listing(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         """Yield the pages of a listing; each is asked for when the one before is used up."""
         while True:
-            with _translated():
+            with _TRANSLATED:
                 page = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **options)
             yield page
             if not page.get("IsTruncated"):
@@ -177,7 +183,7 @@ class Boto3Client:
 
     def _repeated(self, request: Callable[[], T], on_retry: Callable[[], None] | None = None) -> T:
         def attempt() -> T:
-            with _translated():
+            with _TRANSLATED:
                 return request()
 
         return self._retrier.call(attempt, on_retry)
@@ -289,14 +295,3 @@ def _fill(body: Any, target: memoryview) -> int:
     else:
         body.close()
     return done
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the library raises into an `ObjectFailure`."""
-    try:
-        yield
-    except ObjectFailure:
-        raise
-    except Exception as error:
-        raise failure_of(error) from error

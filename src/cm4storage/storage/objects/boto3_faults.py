@@ -6,18 +6,17 @@ import functools
 from typing import Any, Final
 
 from cm4storage.core.errors import redact_url
-from cm4storage.storage.objects.failure import Kind, ObjectFailure
+from cm4storage.storage.objects.failure import (
+    KINDS_BY_STATUS,
+    LONGEST_MESSAGE,
+    Kind,
+    ObjectFailure,
+)
 
 _KINDS_BY_CODE: Final = {
     "NoSuchBucket": Kind.NO_CONTAINER,
     "NoSuchKey": Kind.NO_OBJECT,
     "InvalidRange": Kind.PAST_THE_END,
-}
-_KINDS_BY_STATUS: Final = {
-    401: Kind.REFUSED,
-    403: Kind.REFUSED,
-    404: Kind.NO_OBJECT,
-    416: Kind.PAST_THE_END,
 }
 _KINDS_BY_NAME: Final = {
     "SSLError": Kind.UNTRUSTED,
@@ -44,7 +43,7 @@ def failure_of(error: Exception) -> ObjectFailure:
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return _answered(response)
-    text = redact_url(str(error))[:300]
+    text = redact_url(str(error))[:LONGEST_MESSAGE]
     kind = _KINDS_BY_NAME.get(type(error).__name__, Kind.BROKEN_OFF)
     if kind is Kind.UNTRUSTED and _CERTIFICATE not in text:
         kind = Kind.BROKEN_OFF  # TLS that broke off
@@ -68,6 +67,6 @@ def _answered(response: dict[str, Any]) -> ObjectFailure:
     # The answer to a HEAD has no body: the library repeats the status in place of a code.
     code = str(error.get("Code", ""))
     code = "" if code.isdecimal() else code
-    message = redact_url(str(error.get("Message", "")))[:300]
-    kind = _KINDS_BY_CODE.get(code) or _KINDS_BY_STATUS.get(status) or Kind.ANSWERED
+    message = redact_url(str(error.get("Message", "")))[:LONGEST_MESSAGE]
+    kind = _KINDS_BY_CODE.get(code) or KINDS_BY_STATUS.get(status) or Kind.ANSWERED
     return ObjectFailure(kind, message, status=status, code=code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 DIGEST_NAME = "cm4xxh3"
 """The name of the metadata that holds an object's digest; valid on S3 and on Azure."""
+
+CONCURRENT_PARTS: Final = 4
+"""How many parts of one object are on their way at a time, and so in memory."""
+
+LIST_PAGE: Final = 1000
+"""How many objects a page of a listing has at most: as many as the services give."""
 
 
 @dataclass(frozen=True, slots=True)

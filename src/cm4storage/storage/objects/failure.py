@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
 
 _TRANSIENT_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504, 509})
 
@@ -68,3 +72,47 @@ class ObjectFailure(Exception):
         if self.kind is Kind.ANSWERED:
             return self.status in _TRANSIENT_STATUS
         return self.kind in (Kind.UNREACHABLE, Kind.SILENT, Kind.BROKEN_OFF, Kind.DAMAGED)
+
+
+KINDS_BY_STATUS: Final = {
+    401: Kind.REFUSED,
+    403: Kind.REFUSED,
+    404: Kind.NO_OBJECT,
+    416: Kind.PAST_THE_END,
+}
+"""What a status says by itself; any other is `Kind.ANSWERED`."""
+
+LONGEST_MESSAGE: Final = 300
+"""How many characters of a library's own words are shown; secrets go before they are cut."""
+
+
+class Translated:
+    """A context that turns what a library raises into an `ObjectFailure`; it may be used again.
+
+    Parameters
+    ----------
+    read : callable
+        Makes the failure of an error; raises what is a defect.
+    errors : type or tuple of types
+        What is read; anything else passes.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Exception], ObjectFailure],
+        errors: type[Exception] | tuple[type[Exception], ...] = Exception,
+    ) -> None:
+        self._read = read
+        self._errors = errors
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, self._errors) and not isinstance(error, ObjectFailure):
+            raise self._read(error) from error

@@ -8,16 +8,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import UserError, redact_url
-from cm4storage.storage.objects.client import DIGEST_NAME, Answer
-from cm4storage.storage.objects.failure import Kind, ObjectFailure
+from cm4storage.storage.objects.client import CONCURRENT_PARTS, DIGEST_NAME, LIST_PAGE, Answer
+from cm4storage.storage.objects.failure import (
+    KINDS_BY_STATUS,
+    LONGEST_MESSAGE,
+    Kind,
+    ObjectFailure,
+    Translated,
+)
 from cm4storage.storage.store import ObjectStat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_CONCURRENT_PARTS: Final = 4
 _STREAM_CHUNK_BYTES: Final = 64 * 1024
-_LIST_PAGE: Final = 1000
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>")
@@ -30,13 +34,6 @@ _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 # Azurite answers with no bytes where others refuse; the library notices.
 _TOO_FAR: Final = "Wanted range starting at"
 _NO_CONTAINER: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
-
-_KINDS_BY_STATUS: Final = {
-    401: Kind.REFUSED,
-    403: Kind.REFUSED,
-    404: Kind.NO_OBJECT,
-    416: Kind.PAST_THE_END,
-}
 
 NO_RETRIES: Final[Any] = {"max_retries": 0}
 
@@ -80,17 +77,15 @@ class ObstoreClient:
 
     def get(self, key: str, start: int, length: int | None) -> Answer:
         """See `ObjectClient.get`."""
-        try:
+        with _TRANSLATED:
             result = self._obstore.get(self._single, key, options=_options(start, length))
             first_byte_s = time.perf_counter()
             data = result.bytes()
             return _answer(data, result, first_byte_s)
-        except Exception as error:
-            raise failure_of(error) from error
 
     def get_into(self, key: str, target: memoryview, start: int) -> Answer:
         """See `ObjectClient.get_into`."""
-        try:
+        with _TRANSLATED:
             result = self._obstore.get(self._single, key, options=_options(start, target.nbytes))
             first_byte_s = time.perf_counter()
             done = 0
@@ -98,23 +93,17 @@ class ObstoreClient:
                 target[done : done + len(chunk)] = chunk
                 done += len(chunk)
             return _answer(target[:done], result, first_byte_s)
-        except Exception as error:
-            raise failure_of(error) from error
 
     def head(self, key: str) -> int:
         """See `ObjectClient.head`."""
-        try:
+        with _TRANSLATED:
             return int(self._obstore.head(self._single, key)["size"])
-        except Exception as error:
-            raise failure_of(error) from error
 
     def put(self, key: str, body: bytearray, digest: str) -> None:
         """See `ObjectClient.put`."""
         metadata = {DIGEST_NAME: digest} if digest else None
-        try:
+        with _TRANSLATED:
             self._obstore.put(self._single, key, body, attributes=metadata, use_multipart=False)
-        except Exception as error:
-            raise failure_of(error) from error
 
     def put_parts(
         self,
@@ -125,44 +114,36 @@ class ObstoreClient:
     ) -> None:
         """See `ObjectClient.put_parts`."""
         del on_retry
-        try:
+        with _TRANSLATED:
             self._obstore.put(
                 self._repeating,
                 key,
                 parts,
                 use_multipart=True,
                 chunk_size=part_bytes,
-                max_concurrency=_CONCURRENT_PARTS,
+                max_concurrency=CONCURRENT_PARTS,
             )
-        except Exception as error:
-            raise failure_of(error) from error
 
     def pages(
         self, folder: str, on_retry: Callable[[], None] | None = None
     ) -> Iterator[list[ObjectStat]]:
         """See `ObjectClient.pages`."""
         del on_retry
-        try:
-            for page in self._obstore.list(self._repeating, folder or None, chunk_size=_LIST_PAGE):
+        with _TRANSLATED:
+            for page in self._obstore.list(self._repeating, folder or None, chunk_size=LIST_PAGE):
                 yield [ObjectStat(meta["path"], meta["size"]) for meta in page]
-        except Exception as error:
-            raise failure_of(error) from error
 
     def folders(self, on_retry: Callable[[], None] | None = None) -> list[str]:
         """See `ObjectClient.folders`."""
         del on_retry
-        try:
+        with _TRANSLATED:
             level = self._obstore.list_with_delimiter(self._repeating)
-        except Exception as error:
-            raise failure_of(error) from error
         return list(level["common_prefixes"])
 
     def delete(self, key: str) -> None:
         """See `ObjectClient.delete`."""
-        try:
+        with _TRANSLATED:
             self._obstore.delete(self._single, key)
-        except Exception as error:
-            raise failure_of(error) from error
 
     def close(self) -> None:
         """See `ObjectClient.close`."""
@@ -190,6 +171,9 @@ def failure_of(error: Exception) -> ObjectFailure:
     return failure
 
 
+_TRANSLATED: Final = Translated(failure_of)
+
+
 def _is_silent(debug_text: str) -> bool:
     """Tell whether a connected service let the time pass; only the debug part of an error says."""
     words = _QUOTED.sub("", _URL.sub("", debug_text))
@@ -205,7 +189,7 @@ def _kind(error: Exception, status: int | None, code: str, text: str) -> Kind:
     if name in ("PermissionDeniedError", "UnauthenticatedError"):
         return Kind.REFUSED
     if status is not None:
-        return _KINDS_BY_STATUS.get(status, Kind.ANSWERED)
+        return KINDS_BY_STATUS.get(status, Kind.ANSWERED)
     return _kind_of_text(text)
 
 
@@ -232,7 +216,7 @@ def _options(start: int, length: int | None) -> Any:
 
 def _detail(message: str) -> str:
     lines = message.partition(" error: ")[2] or message
-    return redact_url(lines.splitlines()[0] if lines else "")[:300]
+    return redact_url(lines.splitlines()[0] if lines else "")[:LONGEST_MESSAGE]
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

@@ -12,8 +12,13 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import UserError, redact_url
-from cm4storage.storage.objects.client import Answer
-from cm4storage.storage.objects.failure import Kind, ObjectFailure
+from cm4storage.storage.objects.client import CONCURRENT_PARTS, LIST_PAGE, Answer
+from cm4storage.storage.objects.failure import (
+    LONGEST_MESSAGE,
+    Kind,
+    ObjectFailure,
+    Translated,
+)
 from cm4storage.storage.objects.service import host_of, is_loopback
 from cm4storage.storage.store import ObjectStat
 
@@ -21,9 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from cm4storage.storage.objects.s3_service import S3Service
-
-_CONCURRENT_PARTS: Final = 4
-_PAGE: Final = 1000
 
 _SERVICE_ERROR: Final = re.compile(r"service error: (\w+) \((.*?)\)(?: —|$)", re.DOTALL)
 _OTHER_SERVICE_ERROR: Final = re.compile(r'code: "(\w+)", message: "(.*?)"', re.DOTALL)
@@ -89,7 +91,7 @@ class S3dlioClient:
     def get(self, key: str, start: int, length: int | None) -> Answer:
         """See `ObjectClient.get`."""
         uri = self._root + key
-        with _translated():
+        with _TRANSLATED:
             if length is None and not start:
                 data = self._s3dlio.get(uri)
             else:
@@ -111,13 +113,13 @@ class S3dlioClient:
 
     def head(self, key: str) -> int:
         """See `ObjectClient.head`."""
-        with _translated():
+        with _TRANSLATED:
             return int(self._s3dlio.stat(self._root + key)["size"])
 
     def put(self, key: str, body: bytearray, digest: str) -> None:
         """See `ObjectClient.put`; the digest is left out."""
         del digest
-        with _translated():
+        with _TRANSLATED:
             self._s3dlio.put_bytes(self._root + key, body)
 
     def put_parts(
@@ -129,15 +131,15 @@ class S3dlioClient:
     ) -> None:
         """See `ObjectClient.put_parts`."""
         del on_retry
-        with _translated():
+        with _TRANSLATED:
             writer = self._s3dlio.MultipartUploadWriter.from_uri(
-                self._root + key, part_size=part_bytes, max_in_flight=_CONCURRENT_PARTS
+                self._root + key, part_size=part_bytes, max_in_flight=CONCURRENT_PARTS
             )
         try:
             for part in parts:
-                with _translated():
+                with _TRANSLATED:
                     writer.write(part)
-            with _translated():
+            with _TRANSLATED:
                 writer.close()
         except BaseException:
             with contextlib.suppress(RuntimeError):
@@ -150,16 +152,16 @@ class S3dlioClient:
         """See `ObjectClient.pages`."""
         del on_retry
         wanted = f"{self._root}{folder}/" if folder else self._root
-        with _translated():
+        with _TRANSLATED:
             found = self._s3dlio.list(self._above(wanted)[0], recursive=True)
         uris = [uri for uri in found if uri.startswith(wanted) and not uri.endswith("/")]
-        for first in range(0, len(uris), _PAGE):
-            yield self._stats(uris[first : first + _PAGE])
+        for first in range(0, len(uris), LIST_PAGE):
+            yield self._stats(uris[first : first + LIST_PAGE])
 
     def folders(self, on_retry: Callable[[], None] | None = None) -> list[str]:
         """See `ObjectClient.folders`."""
         del on_retry
-        with _translated():
+        with _TRANSLATED:
             above, is_same = self._above(self._root)
             found = self._s3dlio.list(above, recursive=not is_same)
         inside = (uri[len(self._root) :] for uri in found if uri.startswith(self._root))
@@ -167,7 +169,7 @@ class S3dlioClient:
 
     def delete(self, key: str) -> None:
         """See `ObjectClient.delete`."""
-        with _translated():
+        with _TRANSLATED:
             self._s3dlio.delete(self._root + key)
 
     def close(self) -> None:
@@ -186,7 +188,7 @@ class S3dlioClient:
         async def ask() -> list[Any]:
             return await asyncio.gather(*(self._s3dlio.head_async(uri) for uri in uris))
 
-        with _translated():
+        with _TRANSLATED:
             found = asyncio.run(ask())
         return [
             ObjectStat(uri[len(self._root) :], int(head.size))
@@ -282,7 +284,9 @@ def failure_of(error: Exception) -> ObjectFailure:
     code = "" if code == "unknown" else code
     by_text = _STATUS.search(text)
     status = int(by_text.group(1)) if by_text else _STATUS_BY_CODE.get(code)
-    return ObjectFailure(_kind(code, status, text), message[:300], status=status, code=code)
+    return ObjectFailure(
+        _kind(code, status, text), message[:LONGEST_MESSAGE], status=status, code=code
+    )
 
 
 def _kind(code: str, status: int | None, text: str) -> Kind:
@@ -303,13 +307,7 @@ def _unanswered(text: str) -> Kind:
     return Kind.SILENT if "timeout" in text else Kind.BROKEN_OFF
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the library raises into an `ObjectFailure`."""
-    try:
-        yield
-    except (RuntimeError, ValueError, OSError) as error:
-        raise failure_of(error) from error
+_TRANSLATED: Final = Translated(failure_of, (RuntimeError, ValueError, OSError))
 
 
 def _import_library() -> Any:

@@ -1,12 +1,13 @@
-"""The parts of one large object on their way through boto3."""
+"""The parts of one large object on their way through clients that send them one by one."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from cm4storage.storage.objects.client import CONCURRENT_PARTS
 from cm4storage.storage.objects.failure import Kind, ObjectFailure
 
 if TYPE_CHECKING:
@@ -15,12 +16,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    Repeat = Callable[[Callable[[], dict[str, Any]]], dict[str, Any]]
-
-_CONCURRENT_PARTS: Final = 4
+T = TypeVar("T")
 
 
-class Parts:
+class Parts(Generic[T]):
     """Sends parts, some at a time; the memory of no more than those is held.
 
     A context: none is on its way when it ends, and after a failure none is tried again. Otherwise
@@ -29,19 +28,25 @@ class Parts:
     Parameters
     ----------
     upload : callable
-        Sends one part once, by its ``PartNumber`` and its ``Body``.
+        Sends one part once, by its number from 1 on and its bytes.
     repeat : callable
         Calls a request, again and again where that helps.
+
+    Attributes
+    ----------
+    results : list
+        What `upload` has returned of each part, in their order; complete after the context.
     """
 
-    def __init__(self, upload: Callable[..., dict[str, Any]], repeat: Repeat) -> None:
+    def __init__(
+        self, upload: Callable[[int, bytearray], T], repeat: Callable[[Callable[[], T]], T]
+    ) -> None:
         self._upload = upload
         self._repeat = repeat
-        self._under_way: deque[_Sending] = deque()
+        self._under_way: deque[_Sending[T]] = deque()
         self._is_given_up = threading.Event()
         self._count = 0
-        self.tags: list[dict[str, Any]] = []
-        """What the service needs to put the parts in their places; complete after the context."""
+        self.results: list[T] = []
 
     def __enter__(self) -> Self:
         return self
@@ -63,44 +68,45 @@ class Parts:
 
     def add(self, body: bytearray) -> None:
         """Send the next part; wait for the oldest one if too many are under way."""
-        if len(self._under_way) == _CONCURRENT_PARTS:
+        if len(self._under_way) == CONCURRENT_PARTS:
             self._collect()
         self._count += 1
         number = self._count
         self._under_way.append(_Sending(lambda: self._send(number, body)))
 
     def _collect(self) -> None:
-        self.tags.append(self._under_way.popleft().result())
+        self.results.append(self._under_way.popleft().result())
 
-    def _send(self, number: int, body: bytearray) -> dict[str, Any]:
-        def request() -> dict[str, Any]:
+    def _send(self, number: int, body: bytearray) -> T:
+        def request() -> T:
             if self._is_given_up.is_set():
                 failure = ObjectFailure(Kind.BROKEN_OFF, "the upload was given up")
                 failure.is_final = True
                 raise failure
-            return self._upload(PartNumber=number, Body=body)
+            return self._upload(number, body)
 
-        return {"PartNumber": number, "ETag": self._repeat(request)["ETag"]}
+        return self._repeat(request)
 
 
-class _Sending:
+class _Sending(Generic[T]):
     """One part on its way, in a thread that does not keep the process from ending."""
 
-    def __init__(self, send: Callable[[], dict[str, Any]]) -> None:
-        self._outcome: dict[str, Any] | Exception | None = None
+    def __init__(self, send: Callable[[], T]) -> None:
+        self._sent: list[T] = []
+        self._error: Exception | None = None
 
         def run() -> None:
             try:
-                self._outcome = send()
+                self._sent.append(send())
             except Exception as error:  # noqa: BLE001 - raised where the result is asked for
-                self._outcome = error
+                self._error = error
 
         self._thread = threading.Thread(target=run, name="upload-part", daemon=True)
         self._thread.start()
 
-    def result(self) -> dict[str, Any]:
-        """Wait for the part, and return what the service needs to put it in its place."""
+    def result(self) -> T:
+        """Wait for the part, and return what became of it."""
         self._thread.join()
-        if isinstance(self._outcome, Exception):
-            raise self._outcome
-        return self._outcome or {}
+        if self._error is not None:
+            raise self._error
+        return self._sent[0]
