@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+import raw_services
 from azure_uses import SOME_KEY, assert_tells_no_secret, free_port, opened, uses_of
+from raw_services import RawService
 
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.storage.location import StoreLocation
@@ -108,40 +108,19 @@ def test_an_unknown_client_is_an_error_that_lists_those_there_are() -> None:
 @contextlib.contextmanager
 def service_that_answers(client: str, *answers: bytes) -> Iterator[AzureService]:
     """Serve raw bytes, one answer per connection and the last one again and again."""
-    remaining = list(answers)
-
-    def serve(listener: socket.socket) -> None:
-        while True:
-            try:
-                link, _ = listener.accept()
-            except OSError:
-                return
-            with link, contextlib.suppress(OSError):
-                link.recv(65536)
-                link.sendall(remaining.pop(0) if len(remaining) > 1 else remaining[0])
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=[listener], daemon=True)
-        thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/account"
-        try:
-            yield AzureService(url, "account", SOME_KEY, client_name=client)
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+    with RawService(*answers) as service:
+        yield AzureService(f"{service.url}/account", "account", SOME_KEY, client_name=client)
 
 
 def answer(
     status: str, body: bytes, *, length: int | None = None, extra: str = "", begin: int = 0
 ) -> bytes:
     size = len(body) if length is None else length
-    head = (
-        f'HTTP/1.1 {status}\r\nContent-Length: {size}\r\nETag: "x"\r\n'
+    azures = (
         f"Content-Range: bytes {begin}-{begin + size - 1}/{begin + size}\r\n"
         "x-ms-blob-type: BlockBlob\r\nx-ms-version: 2021-12-02\r\n"
-        f"Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\nConnection: close\r\n{extra}\r\n"
     )
-    return head.encode() + body
+    return raw_services.answer(status, body, length=length, extra=azures + extra)
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from listening import Listener
 from server_processes import SOURCE
 
 from cm4storage.core.errors import StorageFault
@@ -176,34 +177,33 @@ def test_a_name_that_nobody_knows_is_told_from_a_closed_port() -> None:
     assert_explained(diagnosis)
 
 
+class Answering(Listener):
+    """Each of its connections is answered by `answer`, in a thread of its own."""
+
+    def __init__(
+        self, answer: Callable[[socket.socket], None], context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__()
+        self._answer, self._context = answer, context
+
+    def meet(self, link: socket.socket) -> None:
+        threading.Thread(target=self._converse, args=[link], daemon=True).start()
+
+    def _converse(self, link: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            secure = self._context.wrap_socket(link, server_side=True) if self._context else link
+            with secure:
+                secure.recv(65536)
+                self._answer(secure)
+
+
 @contextlib.contextmanager
 def service_that(
     answer: Callable[[socket.socket], None], context: ssl.SSLContext | None = None
 ) -> Iterator[str]:
     """Give the endpoint of a service each of whose connections is answered by `answer`."""
-
-    def converse(link: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            secure = context.wrap_socket(link, server_side=True) if context else link
-            with secure:
-                secure.recv(65536)
-                answer(secure)
-
-    def serve(listener: socket.socket) -> None:
-        while True:
-            try:
-                link, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=converse, args=[link], daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=serve, args=[listener], daemon=True).start()
-        port = listener.getsockname()[1]
-        try:
-            yield f"{'https' if context else 'http'}://127.0.0.1:{port}"
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
+    with Answering(answer, context) as service:
+        yield f"{'https' if context else 'http'}://127.0.0.1:{service.port}"
 
 
 def refusal(code: str, *, clock_s: float = 0.0) -> Callable[[socket.socket], None]:

@@ -97,6 +97,7 @@ def test_the_default_profile_needs_no_variable(
     location = StoreLocation.parse(uri, endpoint_url=endpoint, client=client)
     with open_store(location) as store:
         store.write("key", [memoryview(b"x")])
+        assert store.stat("key").size_bytes == 1
 
 
 def test_settings_of_a_profile(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

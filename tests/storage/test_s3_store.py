@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from raw_services import RawService, answer
 
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.storage.location import StoreLocation
@@ -128,36 +128,8 @@ def test_what_loopback_is(endpoint: str, is_loopback: bool) -> None:
 @contextlib.contextmanager
 def service_that_answers(*answers: bytes) -> Iterator[S3Service]:
     """Serve raw bytes, one answer per connection and the last one again and again."""
-    remaining = list(answers)
-
-    def serve(listener: socket.socket) -> None:
-        while True:
-            try:
-                link, _ = listener.accept()
-            except OSError:
-                return
-            with link, contextlib.suppress(OSError):
-                link.recv(65536)
-                link.sendall(remaining.pop(0) if len(remaining) > 1 else remaining[0])
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=[listener], daemon=True)
-        thread.start()
-        port = listener.getsockname()[1]
-        try:
-            yield S3Service(f"http://127.0.0.1:{port}", "AK", "SK")
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
-
-
-def answer(status: str, body: bytes, *, length: int | None = None, extra: str = "") -> bytes:
-    size = len(body) if length is None else length
-    head = (
-        f'HTTP/1.1 {status}\r\nContent-Length: {size}\r\nETag: "x"\r\n'
-        f"Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\nConnection: close\r\n{extra}\r\n"
-    )
-    return head.encode() + body
+    with RawService(*answers) as service:
+        yield S3Service(service.url, "AK", "SK")
 
 
 def test_a_body_that_is_cut_short_is_never_taken_for_whole() -> None:

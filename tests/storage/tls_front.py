@@ -14,14 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from listening import Listener
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from typing_extensions import Self
 
-
-class TlsFront:
+class TlsFront(Listener):
     """Passes on what comes over TLS, unchanged, to a server on loopback.
 
     Parameters
@@ -33,32 +32,17 @@ class TlsFront:
     """
 
     def __init__(self, folder: Path, port: int) -> None:
+        super().__init__()
         self.ca_file = folder / "ca.pem"
         chain = folder / "chain.pem"
         _write_certificates(self.ca_file, chain)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(chain)
         self._server = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self.url = f"https://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                link, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._pass_on, args=[link], daemon=True).start()
+    def meet(self, link: socket.socket) -> None:
+        threading.Thread(target=self._pass_on, args=[link], daemon=True).start()
 
     def _pass_on(self, link: socket.socket) -> None:
         with (
