@@ -107,3 +107,12 @@ def test_a_workload_that_is_not_there_costs_no_log(cm4storage, tmp_path):
         done = cm4storage(verb, "--workload=none.json", "--data_dir=d", "--oplog=log")
         assert done.returncode == 1, done.stderr
         assert (tmp_path / "log").read_text() == "of the last run"
+
+
+def test_a_run_without_a_log_loads_nothing_of_it(cm4storage, workload_file):
+    options = [f"--workload={workload_file()}", "--data_dir=data"]
+    assert cm4storage("generate", *options).returncode == 0
+    done = cm4storage("run", *options, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "cm4storage.storage.opening" in done.stderr
+    assert "oplog" not in done.stderr

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from cm4storage.core.errors import UserError
 from cm4storage.core.memory import machine_memory_bytes
 from cm4storage.core.units import format_bytes
-from cm4storage.storage.oplog.logged_store import below_the_log
 from cm4storage.workload.plan import Plan
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class Layers:
         reader = workload.reader
         if reader.odirect:
             from cm4storage.storage.direct_reads import read_directly
+            from cm4storage.storage.oplog.logged_store import below_the_log
 
             store = below_the_log(store, read_directly)
         if reader.transfer_size is not None:

@@ -20,6 +20,7 @@ from cm4storage.storage.folders.file_access import (
     check_range,
     check_regular,
     ended_early,
+    existing_folder,
     read_fault,
     status_of,
     unfilled,
@@ -65,8 +66,7 @@ class DirectFiles:
         self.pool = pool
         self._wish = wish
         self._alignments: dict[int, Alignment] = {}
-        while not os.path.exists(folder):  # noqa: PTH110
-            folder = os.path.dirname(folder)  # noqa: PTH120
+        folder = existing_folder(folder)
         kind = memory_file_system(folder)
         if kind:
             raise UserError(

@@ -1,6 +1,7 @@
 """Opening files to read them, and what all reads of files share."""
 
 # Making a Path costs more than reading a small file.
+# ruff: noqa: PTH110, PTH120
 
 from __future__ import annotations
 
@@ -30,6 +31,13 @@ def check_range(start: int, length: int | None) -> None:
     """
     if start < 0 or (length is not None and length < 0):
         raise ValueError(f"a range starts at 0 or later and is not negative: {start}, {length}")
+
+
+def existing_folder(path: str) -> str:
+    """Return `path`, or the lowest folder above it that is there."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def open_to_read(path: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """What all stores over a folder share: everything but how the bytes of a file are moved."""
 
 # Making a Path costs more than reading a small file.
-# ruff: noqa: PTH103, PTH104, PTH108, PTH106, PTH110, PTH112, PTH116, PTH120
+# ruff: noqa: PTH103, PTH104, PTH108, PTH106, PTH112, PTH116, PTH120
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from cm4storage.core.errors import StorageFault
 from cm4storage.storage.buffers import BufferPool
 from cm4storage.storage.file_faults import file_fault
 from cm4storage.storage.folders import file_leftovers
-from cm4storage.storage.folders.file_access import ABSENT, check_regular, read_fault
+from cm4storage.storage.folders.file_access import (
+    ABSENT,
+    check_regular,
+    existing_folder,
+    read_fault,
+)
 from cm4storage.storage.folders.file_listing import list_files, list_folders
 from cm4storage.storage.keys import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, check_key
 from cm4storage.storage.store import ObjectStat
@@ -152,9 +157,7 @@ class FolderStore(ABC):
 
     def free_bytes(self) -> int:
         """Return what this user may still write on the root's file system."""
-        path = self._root
-        while not os.path.exists(path):
-            path = os.path.dirname(path)
+        path = existing_folder(self._root)
         try:
             status = os.statvfs(path)
         except OSError as error:
