@@ -439,6 +439,24 @@ def test_nothing_is_left_behind_by_a_check_that_is_broken_off(
     assert left_in(boto, s3_server.bucket, prefix) == []
 
 
+def test_nothing_is_left_behind_by_a_check_that_is_broken_off_while_it_cleans_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = FileStore.delete
+    slow = iter([True])
+
+    def interrupted(store: FileStore, key: str) -> None:
+        if key.endswith("small") and next(slow, False):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        delete(store, key)
+
+    monkeypatch.setattr(FileStore, "delete", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        diagnose(StoreLocation.parse(str(tmp_path)), lambda _: None)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_the_outcome_is_there_for_programs(tmp_path: Path) -> None:
     done = run(
         *COMMAND, f"--data_dir={tmp_path / 'd'}", "--json", f"--result_file={tmp_path / 'r'}"

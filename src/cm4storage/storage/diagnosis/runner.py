@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Who interrupts the check of a silent service does not want to wait for it again.
 _HURRIED_LIMIT_S: Final = 3.0
+# A busy service may take seconds to remove an object; a second Ctrl-C ends the waiting.
+_SILENCE_LIMIT_S: Final = 8.0
 
 
 def diagnose(
@@ -74,19 +76,19 @@ def _ask_all(bench: Bench, note: Callable[[Finding], None]) -> None:
             if finding.status == "ok":
                 good.add(probe.name)
             note(finding)
+        if bench.access is not None:
+            note(_Errand(_CLEAN_UP, bench).finding())
     except BaseException:
         if errand is not None:
             errand.give_up()
         _clean_in_a_hurry(bench)
         raise
-    if bench.access is not None:
-        note(_Errand(_CLEAN_UP, bench).finding())
 
 
 def _clean_in_a_hurry(bench: Bench) -> None:
     """Clean up as long as the storage answers, whatever has been asked of this process."""
     errand, before = _Errand(_CLEAN_UP, bench), -1
-    while not errand.ends_within(_HURRIED_LIMIT_S) and bench.removed > before:
+    while not errand.ends_within(_SILENCE_LIMIT_S) and bench.removed > before:
         before = bench.removed
 
 
