@@ -1,0 +1,1 @@
+"""Checkpoints: what is in them, how their bytes are written and found again."""
