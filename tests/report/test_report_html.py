@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_records import HOST, made_record
 from markup import parse
 
 from cm4storage.report.html.page import page, write_page
+from cm4storage.report.html.steps import grouped, steps_of
 from cm4storage.results.figures import of_run
 from cm4storage.results.histogram import Histogram, bounds_s
 from cm4storage.results.records import load
@@ -212,6 +215,50 @@ def test_workload_without_a_stock_one_shows_what_was_changed(tmp_path):
     assert rows_of(table) == [["model.name", "own"], ["reader.read_threads", "9"]]
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a record says of one."""
+
+    step: int
+    epoch: int
+    start: str
+    end: str
+    stall_s: float = 2.5
+    write_s: float = 8.0
+    size_bytes: int = 3 * 2**30
+    stored_bytes: int = 2 * 2**30
+    key: str = "run/step_00000020.ckpt"
+    error: str = ""
+
+
+def with_checkpoints(record, checkpoints):
+    """Return a copy of a record with checkpoints and the time of what wrote them."""
+    changed = replace(record)
+    object.__setattr__(changed, "checkpoints", checkpoints)
+    object.__setattr__(changed, "plugins", {"checkpoint": {"after_step": 5.0}})
+    return changed
+
+
+def test_checkpoints_have_a_plot_and_a_table():
+    record = made_record(2, 40)
+    start, end = record.epochs[0].start, record.epochs[0].end
+    written = [Checkpoint(20, 1, start, end), Checkpoint(60, 2, end, end, error="disk is full")]
+    tree = parse(page_of(with_checkpoints(record, written)))
+    assert len(tree.of_id("checkpoints").all("title")) == 2
+    [table] = [each for each in tree.all("table") if "Stood still" in each.text()]
+    first, second = ([cell.replace("\xa0", " ") for cell in row] for row in rows_of(table))
+    assert first[:2] == ["20", "1"]
+    assert first[3:9] == ["3.0 GiB", "2.0 GiB", "8.0 s", "256", "2.5 s", "run/step_00000020.ckpt"]
+    assert second[-1] == "disk is full"
+    assert "not met: failed checkpoints" in tree.text()
+    assert "checkpoint.after_step" in tree.text()
+
+
+def test_run_without_checkpoints_has_no_part_for_them(tree):
+    assert "Checkpoints" not in [each.text() for each in headings(tree)]
+    assert "failed checkpoints" not in tree.text()
+
+
 def test_evaluations_have_a_table_and_a_place_in_the_plots():
     record = made_record(2, 40)
     evaluation = replace(made_record(1, 8).epochs[0], start=record.epochs[0].end)
@@ -285,6 +332,23 @@ def test_few_steps_are_shown_one_by_one():
     tree = parse(page_of(made_record(2, 5)))
     spots = [each.text().splitlines()[0] for each in tree.of_id("shares").all("title")]
     assert spots == [f"epoch {epoch}, step {step}" for epoch in (1, 2) for step in range(1, 6)]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 900), max_size=12), st.integers(1, 400))
+def test_groups_have_every_step_once(sizes, most):
+    one = made_record(1, 1).epochs[0]
+    epochs = [
+        replace(one, number=n, wait_s=[0.1] * size, compute_s=[0.2] * size)
+        for n, size in enumerate(sizes, 1)
+    ]
+    steps = steps_of(replace(made_record(1, 1), epochs=epochs))
+    groups = grouped(steps, most)
+    assert steps.count == sum(sizes)
+    assert groups.sizes.sum() == steps.count
+    assert (groups.sizes > 0).all()
+    assert len(groups.first) <= most + len(sizes)
+    assert groups.names() == [] or groups.names()[0].startswith("epoch")
 
 
 def test_bars_of_a_latency_have_all_that_was_counted():

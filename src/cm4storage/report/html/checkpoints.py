@@ -24,7 +24,9 @@ class Row:
 
     Attributes
     ----------
-    step, epoch : int
+    step : int
+        Over all epochs.
+    epoch : int or None
     start_s : float
         Since the begin of the run.
     record : object
@@ -34,7 +36,7 @@ class Row:
     """
 
     step: int
-    epoch: int
+    epoch: int | None
     start_s: float
     record: Any
     mib_per_s: float | None
@@ -85,7 +87,7 @@ def _text(row: Row) -> str:
     record = row.record
     failed = f"\nfailed: {record.error}" if record.error else ""
     return (
-        f"epoch {row.epoch}, step {row.step:,}, at {wording.duration(row.start_s)}\n"
+        f"step {row.step:,}, at {wording.duration(row.start_s)}\n"
         f"{wording.size(record.stored_bytes)} in {wording.duration(record.write_s)},"
         f" {wording.amount(row.mib_per_s, 'MiB/s')}\n"
         f"training stood still for {wording.duration(record.stall_s)}{failed}"

@@ -115,4 +115,5 @@ def _facts(figures: RunFigures) -> dict[str, surroundings.Facts]:
         "Software": surroundings.software_facts(figures),
         "Data": surroundings.data_facts(figures),
         "Identity": surroundings.identity_facts(figures),
+        "Time in plugins": surroundings.plugin_facts(figures),
     }

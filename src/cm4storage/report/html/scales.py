@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cm4storage.report.html import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -19,6 +19,7 @@ _TIME_STEPS_S = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
     *(3600, 7200, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600),
 )
+_DAY_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def time(high_s: float) -> Axis:
     """Return an axis of seconds since the start; it ends at `high_s`, tick or not."""
     high_s = high_s if high_s > 0 else 1.0
     fitting = (step for step in _TIME_STEPS_S if high_s / step <= _MOST_TICKS)
-    step = next(fitting, _nice_step(high_s / _MOST_TICKS))
+    step = float(next(fitting, _DAY_S * math.ceil(high_s / _MOST_TICKS / _DAY_S)))
     if high_s < _MOST_TICKS / 2:
         step = _nice_step(high_s / _MOST_TICKS)
     values = [step * index for index in range(math.floor(high_s / step + 1e-9) + 1)]
@@ -114,7 +115,7 @@ def logarithmic(low_s: float, high_s: float) -> Axis:
     return Axis(low, high, True, [Tick(bare.percent(each), _decade(each)) for each in ticks])
 
 
-def _axis(low: float, high: float, values: list[float], label: Callable[[float], str]) -> Axis:
+def _axis(low: float, high: float, values: Sequence[float], label: Callable[[float], str]) -> Axis:
     bare = Axis(low, high, False, [])
     return Axis(low, high, False, [Tick(bare.percent(each), label(each)) for each in values])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,11 +62,10 @@ def steps_of(record: RunRecord) -> Steps:
 
     starts, ends, epochs, first, now_s = [], [], [], [], 0.0
     with_steps = [epoch for epoch in record.epochs if epoch.compute_s]
-    checkpoints = getattr(record, "checkpoints", [])
     count = 0
     for epoch in with_steps:
         now_s = max(now_s, seconds_between(record.start, epoch.start))
-        edges = now_s + _edges_s(epoch, checkpoints)
+        edges = now_s + _edges_s(epoch)
         starts.append(edges[:-1])
         ends.append(edges[1:])
         epochs.append(Stretch(f"epoch {epoch.number}", now_s, float(edges[-1])))
@@ -91,16 +90,14 @@ def seconds_between(begin: str, end: str) -> float:
         return 0.0
 
 
-def _edges_s(epoch: EpochRecord, checkpoints: list[Any]) -> Floats:
+def _edges_s(epoch: EpochRecord) -> Floats:
     """Return where the steps of an epoch begin, and where the last ends, from its begin."""
     import numpy as np
 
     lengths = np.array(epoch.wait_s) + np.array(epoch.compute_s)
-    if epoch.barrier_s:
-        lengths += np.array(epoch.barrier_s)
-    for each in checkpoints:
-        if each.epoch == epoch.number and 1 <= each.step <= len(lengths):
-            lengths[each.step - 1] += each.stall_s
+    for others_s in (epoch.barrier_s, getattr(epoch, "plugins_s", None)):
+        if others_s:
+            lengths += np.array(others_s)
     spare_s = max(0.0, epoch.duration_s - float(lengths.sum()))
     return np.concatenate([[0.0], np.cumsum(lengths + spare_s / len(lengths))])
 

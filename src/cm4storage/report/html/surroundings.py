@@ -65,5 +65,15 @@ def identity_facts(figures: RunFigures) -> Facts:
     )
 
 
+def plugin_facts(figures: RunFigures) -> Facts:
+    """Return the time that was spent in each method of each plugin; nothing where none ran."""
+    plugins: dict[str, dict[str, float]] = getattr(figures.record, "plugins", {})
+    return [
+        (f"{name}.{method}", wording.duration(spent_s))
+        for name, methods in plugins.items()
+        for method, spent_s in methods.items()
+    ]
+
+
 def _known(*pairs: tuple[str, Any]) -> Facts:
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
