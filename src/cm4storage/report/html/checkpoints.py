@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.core.units import format_count
 from cm4storage.report.html import scales, wording
 from cm4storage.report.html.plots import Key, Path, Plot, boxes, spots
 from cm4storage.report.html.scales import Axis
@@ -66,7 +67,7 @@ def timeline(shown: list[Row], run_time_s: float) -> Plot:
     return Plot(
         name="checkpoints",
         title="Checkpoints over time",
-        summary=f"{len(shown):,} checkpoints; training stood still for "
+        summary=f"{format_count(len(shown), 'checkpoint')}; training stood still for "
         f"{wording.duration(float(stalls.sum()))}, and they were written in "
         f"{wording.duration(float(writes.sum()))}.",
         x=x,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cm4storage.core.units import format_count
 from cm4storage.report.html import scales, wording
 from cm4storage.report.html.plots import Path, Plot, boxes, spots
 from cm4storage.report.html.scales import Axis, Tick
@@ -86,8 +87,8 @@ def _plot(name: str, stage: Histogram, x: Axis) -> Plot:
     return Plot(
         name=f"latency-{name}",
         title=title,
-        summary=f"{stage.count:,} times, once a {counted}; half of them in "
-        f"{wording.duration(marks['P50'])} or less, 99\N{NO-BREAK SPACE}% in "
+        summary=f"{format_count(stage.count, 'duration')}, one a {counted}; half of them "
+        f"{wording.duration(marks['P50'])} or less, 99\N{NO-BREAK SPACE}% "
         f"{wording.duration(marks['P99'])}.",
         x=x,
         y=Axis(0.0, 1.0, False, []),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cm4storage.core.units import format_count
 from cm4storage.report.html import scales, wording
 from cm4storage.report.html.plots import Key, Path, Plot, boxes, line, spots
 from cm4storage.report.html.scales import Tick
@@ -37,8 +38,9 @@ def throughput(figures: RunFigures, groups: Groups) -> Plot:
     return Plot(
         name="throughput",
         title="Throughput over time",
-        summary=f"{_mean_of(figures)} over {len(steps.epochs)} epochs with "
-        f"{groups.steps.count:,} steps; {_extremes(mean)}.",
+        summary=f"{_mean_of(figures)} over "
+        f"{format_count(len(steps.epochs), 'epoch')} with {format_count(steps.count, 'step')}; "
+        f"{_extremes(mean)}.",
         x=x, y=y, x_title="time since the start of the run", y_title="samples per second",
         paths=paths,
         spots=spots(x0, x1, _throughput_texts(figures, groups, mean, low, high)),

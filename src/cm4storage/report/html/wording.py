@@ -47,7 +47,7 @@ def signed_percent(value: float | None) -> str:
     """Return by how many percent something is above or below another."""
     if value is None:
         return NOTHING
-    return f"{value:+.1f}{_FIXED}%".replace("-", "\N{MINUS SIGN}")
+    return f"{round(value, 1) + 0.0:+.1f}{_FIXED}%".replace("-", "\N{MINUS SIGN}")
 
 
 def amount(value: float | None, unit: str) -> str:
