@@ -29,6 +29,7 @@ VERBS = {
     "dlio": "run what a command line of dlio_benchmark asks for",
     "report": "compute the figures of a run and write its reports",
     "compare": "judge new runs by a baseline, metric by metric",
+    "goldens": "check the code against reference reports, or write them anew",
     "check": "find out what a storage backend can do",
     "oplog": "show an operation log",
     "serve": "keep an embedded server in the foreground",

@@ -7,15 +7,17 @@ the rules name. Its figures of time hold on the machine that they name, and nowh
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.files import write_text_atomically
 from cm4storage.results.comparing.context import fields_of_context
-from cm4storage.results.comparing.fields import subset
+from cm4storage.results.comparing.fields import subset, value_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from cm4storage.results.comparing.rules import Rules
@@ -37,8 +39,10 @@ class Golden:
         The stock workload, its scale, and overrides as ``--params`` has them.
     fields : tuple of str
         The names of all fields of the report, so that none is lost unnoticed.
-    report : dict
-        Those fields that the rules need.
+    report : dict or None
+        Those fields that the rules need; None where the request has not been answered yet.
+    figures : dict
+        By field, what the runs measured: the spread of several runs tells noise from change.
     """
 
     kind: str
@@ -47,6 +51,7 @@ class Golden:
     params: str
     fields: tuple[str, ...] = ()
     report: dict[str, Any] | None = None
+    figures: Mapping[str, list[float | None]] = field(default_factory=dict)
 
     @classmethod
     def from_document(cls, document: dict[str, Any], where: str) -> Golden:
@@ -71,22 +76,30 @@ class Golden:
                 request["params"],
                 tuple(document.get("fields", ())),
                 document.get("report"),
+                document.get("figures", {}),
             )
         except (KeyError, TypeError) as error:
             raise UserError(f"the golden lacks {error}", where=where) from error
 
-    def as_report(self) -> dict[str, Any]:
-        """Return the report's fields, as comparing wants them."""
-        return dict(self.report or {})
+    def as_reports(self) -> list[dict[str, Any]]:
+        """Return one report for each run that was measured, as comparing wants them."""
+        rows = zip(*self.figures.values(), strict=True)
+        measured = [dict(zip(self.figures, row, strict=True)) for row in rows]
+        return [{**(self.report or {}), **figures} for figures in measured or [{}]]
 
-    def answered(self, report: dict[str, Any], rules: Rules) -> Golden:
-        """Return the golden with the fields of `report` that `rules` need."""
-        needed = (
-            *(rule.field for rule in rules.equals),
-            *(rule.field for rule in rules.figures),
-            *fields_of_context(),
+    def answered(self, reports: Sequence[dict[str, Any]], rules: Rules) -> Golden:
+        """Return the golden with what `rules` need of the reports of one or more runs."""
+        needed = (*(rule.field for rule in rules.equals), *fields_of_context())
+        figures = {
+            rule.field: [_rounded(value_of(report, rule.field)) for report in reports]
+            for rule in rules.figures
+        }
+        return replace(
+            self,
+            fields=tuple(sorted(reports[0])),
+            report=subset(reports[0], needed),
+            figures=figures,
         )
-        return replace(self, fields=tuple(sorted(report)), report=subset(report, needed))
 
     def text(self) -> str:
         """Return the content of the golden's file."""
@@ -98,8 +111,17 @@ class Golden:
         }
         document: dict[str, Any] = {"schema": SCHEMA, "version": VERSION, "request": request}
         if self.report is not None:
-            document |= {"fields": list(self.fields), "report": self.report}
-        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+            document |= {
+                "fields": list(self.fields),
+                "report": self.report,
+                "figures": dict(self.figures),
+            }
+        return _indented(document) + "\n"
+
+    def timeless_text(self) -> str:
+        """Return the content without what depends on the machine and the moment."""
+        report = {name: each for name, each in (self.report or {}).items() if name != "host"}
+        return replace(self, report=report, figures={}).text()
 
     def save(self, path: Path) -> None:
         """Write the golden."""
@@ -108,6 +130,21 @@ class Golden:
     def lost_fields(self, report: dict[str, Any]) -> list[str]:
         """Return the fields that the golden's report has, and `report` has not."""
         return sorted(set(self.fields) - set(report))
+
+
+def _rounded(value: Any) -> float | None:
+    """Return a figure with the digits that a difference to be reviewed needs."""
+    return None if value is None else float(f"{value:.5g}")
+
+
+def _indented(document: dict[str, Any]) -> str:
+    """Return JSON with a line for each value, and lists of numbers in one line."""
+    text = json.dumps(document, indent=1, allow_nan=False)
+    return re.sub(r"\[[^\[\]{}\"]*\]", _in_one_line, text)
+
+
+def _in_one_line(found: re.Match[str]) -> str:
+    return f"[{' '.join(found[0][1:-1].split())}]"
 
 
 def load_golden(path: Path) -> Golden:

@@ -31,11 +31,11 @@ def load_all(paths: Sequence[Path]) -> list[dict[str, Any]]:
     UserError
         If one of them has no readable report, or one of a newer release.
     """
-    return [load(place) for path in paths for place in _places(path)]
+    return [report for path in paths for place in _places(path) for report in _load(place)]
 
 
-def load(place: Path) -> dict[str, Any]:
-    """Return the report in a file, or that of the run in a folder.
+def _load(place: Path) -> list[dict[str, Any]]:
+    """Return the reports in a file, or that of the run in a folder.
 
     Raises
     ------
@@ -43,14 +43,14 @@ def load(place: Path) -> dict[str, Any]:
         As `load_all`.
     """
     if place.is_dir() and not (place / REPORT).exists():
-        return as_read(build_report(figures.of_run(records.load(place))))
+        return [as_read(build_report(figures.of_run(records.load(place))))]
     path = place / REPORT if place.is_dir() else place
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the report: {error}", where=str(path)) from error
     if isinstance(document, dict) and document.get("schema") == goldens.SCHEMA:
-        return goldens.Golden.from_document(document, str(path)).as_report()
+        return goldens.Golden.from_document(document, str(path)).as_reports()
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise UserError(
             "this is no report of a run",
@@ -63,7 +63,7 @@ def load(place: Path) -> dict[str, Any]:
             where=str(path),
             advice="use the release that wrote it, or a newer one",
         )
-    return document
+    return [document]
 
 
 def as_read(report: dict[str, Any]) -> dict[str, Any]:
