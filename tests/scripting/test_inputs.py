@@ -30,6 +30,7 @@ def typed(recipes: Recipes) -> None:
                 "config": "V",
                 "any": "V",
                 "password": "V",
+                "sweep": "V",
             },
             "input_description": {
                 "max_steps": {"type": "int", "desc": "how many steps", "minimum": 1},
@@ -40,6 +41,7 @@ def typed(recipes: Recipes) -> None:
                 "config": {"type": "file"},
                 "any": "described by a text only",
                 "password": {"type": "int"},
+                "sweep": {"type": "settings", "desc": "keys and their values"},
             },
             "new_env_keys": ["V"],
         },
@@ -58,6 +60,13 @@ def typed(recipes: Recipes) -> None:
         ({"data_dir": "s3://bucket/x"}, "s3://bucket/x"),
         ({"data_dir": "/abs/../x"}, "/x"),
         ({"any": True}, True),
+        (
+            {"sweep": {"reader": {"threads": "1 2", "size": ["4", 8]}, "a": 1}},
+            "reader.threads=1 2 reader.size=4 8 a=1",
+        ),
+        ({"sweep": {"reader.threads": "1 2"}}, "reader.threads=1 2"),
+        ({"sweep": "reader.threads=1 2"}, "reader.threads=1 2"),
+        ({"env": {"V": "reader.threads=1 2"}}, "reader.threads=1 2"),
     ],
 )
 @pytest.mark.usefixtures("typed")
@@ -99,6 +108,9 @@ def test_relative_paths_are_the_callers(
         ({"tags": True}, r"--tags needs a value"),
         ({"adr": {"x": "y"}}, r"--adr.x needs a key"),
         ({"version": True}, r"--version needs a value"),
+        ({"sweep": True}, r"--sweep needs a key and a value(.|\n)*--sweep.KEY=VALUE"),
+        ({"sweep": {"reader": {"threads": True}}}, r"--sweep.reader.threads needs a value"),
+        ({"sweep": {"reader": {"threads": ""}}}, r"--sweep.reader.threads needs a value"),
     ],
 )
 @pytest.mark.usefixtures("typed")
