@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import signal
 
 import pytest
 
 import cm4storage
-from cm4storage.cli.main import main
 from cm4storage.results.comparing import rules as tolerances
 
 PARAMS = (
@@ -43,11 +41,3 @@ def report(_report):
 def rules():
     """Return the rules of the package in their usual mode."""
     return tolerances.load().chosen("standard", "file")
-
-
-@pytest.fixture
-def cm4storage_of():
-    """Return a function from the words of a command to its exit code, run in this process."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield main
-    signal.signal(signal.SIGTERM, before)

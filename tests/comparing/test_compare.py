@@ -8,7 +8,7 @@ import math
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cm4storage.core.errors import UserError
@@ -147,6 +147,7 @@ def test_modes_and_backends_change_the_tolerance(report):
         rules.chosen("lenient", "file")
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.floats(1, 1e6), min_size=2, max_size=40),
     st.lists(st.floats(1, 1e6), min_size=2, max_size=40),
