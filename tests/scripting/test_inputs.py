@@ -209,3 +209,9 @@ def test_inputs_of_recipes_behind_variations_are_known(recipes: Recipes, library
     recipes.add("get-it", {"input_mapping": {"n": "N"}, "variations": {"a": {}}})
     recipes.add("run-it", {"variations": {"on": {"deps": [{"tags": "get,it,_a.<<<X>>>"}]}}})
     assert library.run("run,it", n="1")["recipe"] == "run-it"
+
+
+@pytest.mark.usefixtures("typed")
+def test_the_help_shows_how_settings_are_given(library: Library) -> None:
+    library.run("run,it", out="con", help=True)
+    assert "--sweep.KEY=VALUE" in library.said()

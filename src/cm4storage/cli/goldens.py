@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--write", action="store_true", help="run each, and write what is new")
     parser.add_argument(
         "--goldens_dir", type=Path, default=FOLDER, metavar="FOLDER",
-        help=f"where they and {TOLERANCE} are (default: {FOLDER})",
+        help=f"where they are, with rules of their own in {TOLERANCE} or none (default: {FOLDER})",
     )  # fmt: skip
     parser.add_argument(
         "--only", default="", metavar="NAME,...", help="these, by their names without .json"
@@ -64,7 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Run what each golden asks for; check it, or write it down and show what has changed."""
     goldens = {path: load_golden(path) for path in _files(args.goldens_dir, args.only)}
-    rules = tolerances.load(args.goldens_dir / TOLERANCE)
+    own_rules = args.goldens_dir / TOLERANCE
+    rules = tolerances.load(own_rules if own_rules.exists() else tolerances.DEFAULT_FILE)
     runs = args.repeat or (WRITTEN_RUNS if args.write else 1)
     found = []
     for path, golden in goldens.items():
