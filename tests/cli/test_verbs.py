@@ -182,7 +182,7 @@ def test_quick_scale_is_marked_in_every_output(cm4storage, run_folder, tmp_path)
     done = cm4storage("report", folder)
     assert "[not comparable: quick scale]" in done.stdout
     outputs = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(outputs) == 10
+    assert len(outputs) == 11
     assert all("quick" in path.read_text() for path in outputs)
 
 

@@ -157,6 +157,16 @@ def test_a_dry_run_lists_the_points_and_runs_none(stopped):
     assert len(stopped.finished()) == 8
 
 
+def test_two_sweeps_at_a_time_run_each_point_once(tmp_path):
+    sweeps = Sweeps(tmp_path)
+    args = ("--sweep=reader.read_threads=1 2", f"--params={SMALL} train.computation_time=0.1")
+    both = [sweeps.start(*args) for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sum(output.count(": found") for output in outputs) == 2
+    assert len(sweeps.finished()) == 2
+
+
 @pytest.mark.parametrize(
     ("sweep", "code", "says"),
     [

@@ -24,8 +24,10 @@ _PAGE = Template("""<!doctype html>
 body { margin: 1.5rem auto; max-width: 70rem; padding: 0 1rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; }
-th, td { padding: .3rem .8rem .3rem 0; text-align: left; white-space: nowrap; }
-th { border-bottom: 2px solid; vertical-align: bottom; }
+h1 { font-size: 1.4rem; overflow-wrap: anywhere; }
+th, td { padding: .3rem .8rem .3rem 0; text-align: left; }
+th { border-bottom: 2px solid; min-width: 4.5rem; overflow-wrap: anywhere; vertical-align: bottom; }
+td { white-space: nowrap; }
 td { border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
 .bar { background: #2b6cb0; display: block; height: .3rem; }
 code { overflow-wrap: anywhere; }
