@@ -87,9 +87,9 @@ def _plot(name: str, stage: Histogram, x: Axis) -> Plot:
     return Plot(
         name=f"latency-{name}",
         title=title,
-        summary=f"{format_count(stage.count, 'duration')}, one a {counted}; half of them "
-        f"{wording.duration(marks['P50'])} or less, 99\N{NO-BREAK SPACE}% "
-        f"{wording.duration(marks['P99'])}.",
+        summary=f"{format_count(stage.count, 'duration')}, one a {counted}; half take "
+        f"{wording.duration(marks['P50'])} or less, 99\N{NO-BREAK SPACE}% take "
+        f"{wording.duration(marks['P99'])} or less.",
         x=x,
         y=Axis(0.0, 1.0, False, []),
         x_title="",
