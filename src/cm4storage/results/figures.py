@@ -68,6 +68,8 @@ class RunFigures:
         reasons += [f"limited by {name}={value}" for name, value in limits.items() if value]
         parts = self.record.conduct.get("own_parts", [])
         reasons += [f"a {part.replace('_', ' ')} of one's own" for part in parts]
+        added = self.record.conduct.get("added_plugins", [])
+        reasons += [f"plugin {name} was added" for name in added]
         if self.skipped_files:
             reasons.append(f"{format_count(self.skipped_files, 'file')} skipped")
         return reasons
