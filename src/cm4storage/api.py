@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.checkpoint.choosing import plugins_of
+from cm4storage.checkpoint.plugin import CheckpointPlugin
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.progress import NoProgress, Progress
 from cm4storage.dataset.preparation import prepare
@@ -36,7 +38,16 @@ if TYPE_CHECKING:
     from cm4storage.workload.model import Scale
     from cm4storage.workload.resolved import Resolved
 
-__all__ = ["Conduct", "Limits", "Plugin", "Plugins", "Report", "load_workload", "run"]
+__all__ = [
+    "CheckpointPlugin",
+    "Conduct",
+    "Limits",
+    "Plugin",
+    "Plugins",
+    "Report",
+    "load_workload",
+    "run",
+]
 
 
 def load_workload(
@@ -110,6 +121,7 @@ def run(
     shown = progress or NoProgress()
     root = StoreLocation.parse(os.fspath(data_dir), endpoint_url=endpoint_url)
     parts, others = _split(plugins)
+    called = _called(workload, others)
     prepare(workload.workload, root, shown, lambda _line: None)
     job = Job(
         resolved=workload,
@@ -118,7 +130,7 @@ def run(
         command="cm4storage.run(...)",
         conduct=conduct or Conduct(),
         plugins=parts,
-        lifecycle=by_name(others),
+        lifecycle=called,
     )
     return Report(run_benchmark(job, shown))
 
@@ -145,6 +157,12 @@ def _split(
     if len(parts) > 1:
         raise UserError("plugins: there are two Plugins", advice="put all parts into one")
     return (parts or [Plugins()])[0], called
+
+
+def _called(workload: Resolved, given: list[Plugin]) -> dict[str, Plugin]:
+    """Return the plugins of the workload and those that are given; a checkpoint goes before its."""
+    table = by_name(given)
+    return {**{n: p for n, p in plugins_of(workload.workload).items() if n not in table}, **table}
 
 
 @dataclass(frozen=True)

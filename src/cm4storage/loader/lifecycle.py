@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import StorageBenchmarkError, UserError
 from cm4storage.loader.plugins import load_named
@@ -57,13 +57,14 @@ class RunContext:
     interrupted: threading.Event = field(default_factory=threading.Event)
 
 
-class Plugin(Protocol):
+class Plugin:
     """What is called in the course of a training. Subclasses have the methods that they need.
 
-    Epochs and steps are counted from 1, steps over all epochs: the first step of the second epoch
-    of ten steps is step 11. Evaluations are left out. `state` is what another training loop hands
-    in, a mapping of names to arrays or a function that returns one; None from the loader, whose
-    model is emulated.
+    An object of another class with one or several of these methods is a plugin, too. Epochs and
+    steps are counted from 1, steps over all epochs: the first step of the second epoch of ten
+    steps is step 11. Evaluations are left out. `state` is what another training loop hands in, a
+    mapping of names to arrays or a function that returns one; None from the loader, whose model is
+    emulated.
     """
 
     def initialize(self, context: RunContext | None = None) -> None:

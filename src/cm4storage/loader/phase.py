@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.core.moments import local_now
 from cm4storage.core.waiting import pause
 from cm4storage.formats.format import format_of
 from cm4storage.loader.caching import CachedFiles
@@ -143,10 +143,10 @@ class Phase:
         if self._conduct.is_cold:
             self._cache.evict()
         resident_before = self._cache.resident_fraction()
-        start, begin = _now(), time.perf_counter()
+        start, begin = local_now(), time.perf_counter()
         with self._batches(number, steps) as batches:
             times = self._steps((number - 1) * steps, durations_s, batches, progress)
-            end, duration_s = _now(), time.perf_counter() - begin
+            end, duration_s = local_now(), time.perf_counter() - begin
         counters = self._layers.really_read(batches.counters())
         _require_some(counters)
         self.counters.merge(counters)
@@ -242,7 +242,3 @@ def _emulate(batch: object, duration_s: float) -> None:
     """Compute nothing for as long as an accelerator would compute with the batch."""
     del batch
     pause(duration_s)
-
-
-def _now() -> str:
-    return datetime.now().astimezone().replace(tzinfo=None).isoformat(timespec="microseconds")

@@ -97,7 +97,8 @@ class Plugins:
         reader, train = workload.reader, workload.train
         return Plugins(
             self.reader or load_named(reader.reader_classname, READERS, "reader.reader_classname"),
-            self.sampler or load_named(reader.sampler_classname, SAMPLERS, "reader.sampler_classname"),
+            self.sampler
+            or load_named(reader.sampler_classname, SAMPLERS, "reader.sampler_classname"),
             self.loader
             or load_named(reader.data_loader_classname, LOADERS, "reader.data_loader_classname"),
             self.compute_step

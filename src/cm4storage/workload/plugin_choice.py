@@ -70,5 +70,6 @@ def _choice(value: object) -> PluginChoice:
         raise ValueError(f"{name}: expected a mapping of options, not {options!r}")  # noqa: TRY004 - a value of the user
     for option, given in options.items():
         if not isinstance(option, str) or not isinstance(given, Option):
-            raise ValueError(f"{name}: option {option!r} is a number, a text, true, false or null")
+            reason = f"option {option!r} is a number, a text, true, false or null"
+            raise ValueError(f"{name}: {reason}")  # noqa: TRY004 - a value of the user
     return PluginChoice(name, tuple(options.items()))
