@@ -47,8 +47,17 @@ def plugins_of(
             plugins[name] = plugin_of(chosen[name])
             continue
         settings = CheckpointSettings.of_section(workload.checkpoint)
-        for given in (dict(chosen[name].options) if name in chosen else {}, options or {}):
-            settings = settings.with_options(given)
-        place = None if settings.checkpoint_dir else location
-        plugins[name] = CheckpointPlugin(place, settings)
+        if name in chosen:
+            settings = settings.with_options(dict(chosen[name].options))
+        plugins[name] = _checkpoint(settings, options or {}, location)
     return plugins
+
+
+def _checkpoint(
+    asked: CheckpointSettings, options: Mapping[str, object], location: StoreLocation | None
+) -> CheckpointPlugin:
+    """Return the plugin of a workload, with options before those that the workload asks for."""
+    settings = asked.with_options(options)
+    plugin = CheckpointPlugin(None if settings.checkpoint_dir else location, settings)
+    plugin.changed_options = settings.differing(asked)
+    return plugin

@@ -26,7 +26,7 @@ from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.opening import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cm4storage.checkpoint.payload import Payload
@@ -100,6 +100,8 @@ class CheckpointPlugin(Plugin):
     ----------
     checkpoints : list of CheckpointRecord
         Those that are complete or have failed.
+    changed_options : list of str
+        The options that are others than the workload asks for; recorded.
 
     Raises
     ------
@@ -121,6 +123,7 @@ class CheckpointPlugin(Plugin):
         else:
             self._location = StoreLocation.parse(os.fspath(location))
         self.checkpoints: list[CheckpointRecord] = []
+        self.changed_options: list[str] = []
         self._steps = Due(self.settings.step_cadence)
         self._epochs = Due(self.settings.epoch_cadence)
         self._context: RunContext | None = None
@@ -131,6 +134,11 @@ class CheckpointPlugin(Plugin):
         self._store: Store | None = None
         self._step = 0
         self._epoch: int | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that are not at their defaults; recorded."""
+        return self.settings.to_plain()
 
     def __enter__(self) -> CheckpointPlugin:
         self.initialize()
@@ -151,6 +159,8 @@ class CheckpointPlugin(Plugin):
         if context is not None:
             self._interrupted = context.interrupted
         location = self._place()
+        if context is not None:  # what it imports is not for the first checkpoint to wait for
+            payload_of(context.workload, 0, context.ranks.rank)
         self._store = self._resources.enter_context(
             open_store(location, fsync=self.settings.fsync and location.is_folder)
         )
@@ -209,10 +219,15 @@ class CheckpointPlugin(Plugin):
             self._resources.close()
             self._store = None
 
-    def restore(self) -> Restored | None:
+    def restore(self, convert: Callable[[Any], Any] | None = None) -> Restored | None:
         """Read the newest checkpoint of which every byte is as it was written; None: there is none.
 
         What follows is due as if the run had never ended.
+
+        Parameters
+        ----------
+        convert : callable, optional
+            Makes of each array of numpy what the state needs, such as ``torch.from_numpy``.
 
         Raises
         ------
@@ -223,6 +238,8 @@ class CheckpointPlugin(Plugin):
         found, state = _newest_state(checkpoints)
         if found.manifest is None:
             return None
+        if convert is not None:
+            state = _converted(state, convert)
         manifest = found.manifest
         self._step, self._epoch = manifest.step, manifest.epoch
         self._steps.is_due(manifest.step)
@@ -380,3 +397,12 @@ def _newest_state(checkpoints: Checkpoints) -> tuple[Found, Any]:
     except DamagedCheckpoint:
         found = checkpoints.newest_intact()
         return found, None if found.manifest is None else checkpoints.state(found.manifest)
+
+
+def _converted(value: Any, convert: Callable[[Any], Any]) -> Any:
+    """Return a state with its arrays converted."""
+    if isinstance(value, dict):
+        return {key: _converted(each, convert) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_converted(each, convert) for each in value)
+    return convert(value) if hasattr(value, "dtype") else value

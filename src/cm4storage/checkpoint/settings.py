@@ -147,14 +147,15 @@ class CheckpointSettings:
         every = self.epochs_between_checkpoints
         return Cadence(self.checkpoint_after_epoch or every, every)
 
+    def differing(self, other: CheckpointSettings) -> list[str]:
+        """Return the options whose values differ from those of `other`."""
+        names = [each.name for each in fields(self)]
+        return [_shown(name) for name in names if getattr(self, name) != getattr(other, name)]
+
     def to_plain(self) -> dict[str, Any]:
         """Return the options that are not at their defaults, as JSON has them."""
-        default = CheckpointSettings()
-        return {
-            _shown(each.name): getattr(self, each.name)
-            for each in fields(self)
-            if getattr(self, each.name) != getattr(default, each.name)
-        }
+        told = self.differing(CheckpointSettings())
+        return {option: getattr(self, _RENAMED.get(option, option)) for option in told}
 
 
 def _shown(name: str) -> str:

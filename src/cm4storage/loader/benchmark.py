@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.lifecycle import Lifecycle, RunContext
@@ -170,8 +170,7 @@ def _record(
         epochs=outcome.epochs,
         stages=_stages(outcome.counters),
         evaluations=outcome.evaluations,
-        conduct=asdict(job.conduct)
-        | {"own_parts": job.plugins.given(), "added_plugins": _added(job)},
+        conduct=asdict(job.conduct) | {"own_parts": job.plugins.given()} | _plugins(job),
         faults=outcome.counters.faults,
         retries=dataset.store.retries,
         checkpoints=lifecycle.gathered("checkpoints"),
@@ -179,9 +178,15 @@ def _record(
     )
 
 
-def _added(job: Job) -> list[str]:
-    """Return the names of the plugins that the workload does not ask for."""
-    return [name for name in job.lifecycle if name not in job.resolved.workload.plugin_names]
+def _plugins(job: Job) -> dict[str, Any]:
+    """Return what is recorded of the plugins that are called in the course of a run."""
+    known = job.resolved.workload.plugin_names
+    changed = {n: getattr(p, "changed_options", []) for n, p in job.lifecycle.items() if n in known}
+    return {
+        "added_plugins": [name for name in job.lifecycle if name not in known],
+        "plugin_options": {n: getattr(p, "options", {}) for n, p in job.lifecycle.items()},
+        "changed_options": {name: options for name, options in changed.items() if options},
+    }
 
 
 def _stages(counters: ReadCounters) -> dict[str, Histogram]:
