@@ -14,6 +14,7 @@ from made_records import HOST, made_record
 
 from cm4storage.report.html.page import write_page
 from cm4storage.results.figures import of_run
+from cm4storage.results.records import CheckpointRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,10 +64,23 @@ def _records():
     }
     return {
         "usual": replace(usual, epochs=cold),
-        "missed": made_record(6, 40, wait_s=0.4, scale="quick"),
+        "missed": _with_checkpoints(made_record(6, 40, wait_s=0.4, scale="quick")),
         "short": made_record(1, 1),
         "hostile": made_record(2, 5, **hostile),
     }
+
+
+def _with_checkpoints(record):
+    """Return the record with a checkpoint after each epoch, the third of which failed."""
+    sizes = 3 * 2**30, 2 * 2**30
+    checkpoints = [
+        CheckpointRecord(
+            40 * each.number, each.number, each.start, each.end, 2.5, 8.0 + each.number, *sizes,
+            f"run/step_{40 * each.number:08}.ckpt", "connection reset" if each.number == 3 else "",
+        )
+        for each in record.epochs
+    ]  # fmt: skip
+    return replace(record, checkpoints=checkpoints)
 
 
 def _write(record, folder: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -18,7 +18,7 @@ from cm4storage.report.html.page import page, write_page
 from cm4storage.report.html.steps import grouped, steps_of
 from cm4storage.results.figures import of_run
 from cm4storage.results.histogram import Histogram, bounds_s
-from cm4storage.results.records import load
+from cm4storage.results.records import CheckpointRecord, load
 from cm4storage.results.report_files import build_report
 
 COMMAND = "cm run script --tags=run,dlio,mlperf,_s3"
@@ -215,35 +215,17 @@ def test_workload_without_a_stock_one_shows_what_was_changed(tmp_path):
     assert rows_of(table) == [["model.name", "own"], ["reader.read_threads", "9"]]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a record says of one."""
-
-    step: int
-    epoch: int
-    start: str
-    end: str
-    stall_s: float = 2.5
-    write_s: float = 8.0
-    size_bytes: int = 3 * 2**30
-    stored_bytes: int = 2 * 2**30
-    key: str = "run/step_00000020.ckpt"
-    error: str = ""
-
-
-def with_checkpoints(record, checkpoints):
-    """Return a copy of a record with checkpoints and the time of what wrote them."""
-    changed = replace(record)
-    object.__setattr__(changed, "checkpoints", checkpoints)
-    object.__setattr__(changed, "plugins", {"checkpoint": {"after_step": 5.0}})
-    return changed
+def checkpoint(step, epoch, at, error=""):
+    """Return the record of a checkpoint that began at a moment."""
+    key = "" if error else f"run/step_{step:08}.ckpt"
+    return CheckpointRecord(step, epoch, at, at, 2.5, 8.0, 3 * 2**30, 2 * 2**30, key, error)
 
 
 def test_checkpoints_have_a_plot_and_a_table():
-    record = made_record(2, 40)
+    record = made_record(2, 40, plugins={"checkpoint": {"after_step": 5.0}})
     start, end = record.epochs[0].start, record.epochs[0].end
-    written = [Checkpoint(20, 1, start, end), Checkpoint(60, 2, end, end, error="disk is full")]
-    tree = parse(page_of(with_checkpoints(record, written)))
+    written = [checkpoint(20, 1, start), checkpoint(60, 2, end, "disk is full")]
+    tree = parse(page_of(replace(record, checkpoints=written)))
     assert len(tree.of_id("checkpoints").all("title")) == 2
     [table] = [each for each in tree.all("table") if "Stood still" in each.text()]
     first, second = ([cell.replace("\xa0", " ") for cell in row] for row in rows_of(table))
@@ -252,6 +234,17 @@ def test_checkpoints_have_a_plot_and_a_table():
     assert second[-1] == "disk is full"
     assert "not met: failed checkpoints" in tree.text()
     assert "checkpoint.after_step" in tree.text()
+
+
+def test_time_of_plugins_lies_between_the_steps():
+    record = made_record(1, 4)
+    [epoch] = record.epochs
+    stalled = replace(epoch, plugins_s=[0.0, 30.0, 0.0, 0.0], duration_s=epoch.duration_s + 30)
+    tree = parse(page_of(replace(record, epochs=[stalled])))
+    spots = [each.text() for each in tree.of_id("shares").all("title")]
+    computing = [float(re.search(r"computing ([\d.]+)", text).group(1)) for text in spots]
+    assert computing[1] < 2
+    assert min(computing[2:]) > 50
 
 
 def test_run_without_checkpoints_has_no_part_for_them(tree):

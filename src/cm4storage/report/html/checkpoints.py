@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cm4storage.core.units import format_count
 from cm4storage.report.html import scales, wording
@@ -13,6 +13,7 @@ from cm4storage.report.html.steps import seconds_between
 
 if TYPE_CHECKING:
     from cm4storage.results.figures import RunFigures
+    from cm4storage.results.records import CheckpointRecord
 
 MOST_ROWS = 400
 _UPPER, _LOWER = (0.55, 0.9), (0.1, 0.45)
@@ -30,8 +31,7 @@ class Row:
     epoch : int or None
     start_s : float
         Since the begin of the run.
-    record : object
-        The checkpoint's record.
+    record : CheckpointRecord
     mib_per_s : float or None
         What was stored over the time of writing.
     """
@@ -39,7 +39,7 @@ class Row:
     step: int
     epoch: int | None
     start_s: float
-    record: Any
+    record: CheckpointRecord
     mib_per_s: float | None
 
 
@@ -48,9 +48,9 @@ def rows(figures: RunFigures) -> list[Row]:
     return [
         Row(
             each.step, each.epoch, seconds_between(figures.record.start, each.start), each,
-            (each.stored_bytes or 0) / 2**20 / each.write_s if each.write_s else None,
+            each.stored_bytes / 2**20 / each.write_s if each.write_s else None,
         )
-        for each in getattr(figures.record, "checkpoints", [])
+        for each in figures.record.checkpoints
     ]  # fmt: skip
 
 
@@ -61,8 +61,8 @@ def timeline(shown: list[Row], run_time_s: float) -> Plot:
     shown = shown[:MOST_ROWS]
     x = scales.time(run_time_s)
     starts = np.array([row.start_s for row in shown])
-    writes = np.array([row.record.write_s or 0.0 for row in shown])
-    stalls = np.array([row.record.stall_s or 0.0 for row in shown])
+    writes = np.array([row.record.write_s for row in shown])
+    stalls = np.array([row.record.stall_s for row in shown])
     x0, x1, x2 = x.places(starts), x.places(starts + writes), x.places(starts + stalls)
     return Plot(
         name="checkpoints",

@@ -95,7 +95,7 @@ def _edges_s(epoch: EpochRecord) -> Floats:
     import numpy as np
 
     lengths = np.array(epoch.wait_s) + np.array(epoch.compute_s)
-    for others_s in (epoch.barrier_s, getattr(epoch, "plugins_s", None)):
+    for others_s in (epoch.barrier_s, epoch.plugins_s):
         if others_s:
             lengths += np.array(others_s)
     spare_s = max(0.0, epoch.duration_s - float(lengths.sum()))

@@ -67,10 +67,9 @@ def identity_facts(figures: RunFigures) -> Facts:
 
 def plugin_facts(figures: RunFigures) -> Facts:
     """Return the time that was spent in each method of each plugin; nothing where none ran."""
-    plugins: dict[str, dict[str, float]] = getattr(figures.record, "plugins", {})
     return [
         (f"{name}.{method}", wording.duration(spent_s))
-        for name, methods in plugins.items()
+        for name, methods in figures.record.plugins.items()
         for method, spent_s in methods.items()
     ]
 

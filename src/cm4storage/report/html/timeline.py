@@ -145,8 +145,8 @@ def offset_stretches(figures: RunFigures) -> list[Stretch]:
 def run_time(figures: RunFigures, groups: Groups) -> float:
     """Return the seconds from the begin of the run to the end of the last thing that is drawn."""
     ends = [stretch.end_s for stretch in (*groups.steps.epochs, *offset_stretches(figures))]
-    checkpoints = getattr(figures.record, "checkpoints", [])
-    ends += [seconds_between(figures.record.start, each.end) for each in checkpoints]
+    record = figures.record
+    ends += [seconds_between(record.start, each.end) for each in record.checkpoints]
     return max(ends, default=0.0)
 
 

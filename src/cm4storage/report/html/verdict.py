@@ -108,7 +108,7 @@ def conditions(figures: RunFigures) -> list[Condition]:
             figures.skipped_files == 0,
         ),
     ]  # fmt: skip
-    checkpoints = getattr(figures.record, "checkpoints", [])
+    checkpoints = figures.record.checkpoints
     if checkpoints:
         failed = sum(1 for each in checkpoints if each.error)
         text = f"{failed:,} of {format_count(len(checkpoints), 'checkpoint')}"
@@ -167,6 +167,6 @@ def warnings(figures: RunFigures) -> list[str]:
         found.append(f"{times} to the storage had to be sent again; the figures have that time.")
     if len(record.epochs) == 1:
         found.append("One epoch only: nothing is known about the spread of the figures.")
-    errors = [each for each in getattr(record, "checkpoints", []) if each.error]
+    errors = [each for each in record.checkpoints if each.error]
     found += [f"The checkpoint of step {each.step} failed: {each.error}" for each in errors[:10]]
     return found
