@@ -22,6 +22,7 @@ from cm4storage.results.records import CheckpointRecord, load
 from cm4storage.results.report_files import build_report
 
 COMMAND = "cm run script --tags=run,dlio,mlperf,_s3"
+ONE_STEP = made_record(1, 1)
 
 
 def page_of(record, command=COMMAND):
@@ -327,15 +328,14 @@ def test_few_steps_are_shown_one_by_one():
     assert spots == [f"epoch {epoch}, step {step}" for epoch in (1, 2) for step in range(1, 6)]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)  # nothing is judged by a time
 @given(st.lists(st.integers(0, 900), max_size=12), st.integers(1, 400))
 def test_groups_have_every_step_once(sizes, most):
-    one = made_record(1, 1).epochs[0]
     epochs = [
-        replace(one, number=n, wait_s=[0.1] * size, compute_s=[0.2] * size)
+        replace(ONE_STEP.epochs[0], number=n, wait_s=[0.1] * size, compute_s=[0.2] * size)
         for n, size in enumerate(sizes, 1)
     ]
-    steps = steps_of(replace(made_record(1, 1), epochs=epochs))
+    steps = steps_of(replace(ONE_STEP, epochs=epochs))
     groups = grouped(steps, most)
     assert steps.count == sum(sizes)
     assert groups.sizes.sum() == steps.count
