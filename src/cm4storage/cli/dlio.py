@@ -23,7 +23,7 @@ from cm4storage.workload.problems import require_none
 if TYPE_CHECKING:
     import argparse
 
-    from cm4storage.loader.lifecycle import Plugin
+    from cm4storage.plugins.lifecycle import Plugin
     from cm4storage.report.console import Console
     from cm4storage.workload.model import Workload
 

@@ -157,7 +157,8 @@ def _inert(workload: Workload) -> Iterator[Problem]:
         )
     if checkpoint.fsync:
         yield _remark(
-            "checkpoint.fsync: true", "DLIO never calls fsync, whatever this key says; here it is"
+            "checkpoint.fsync: true",
+            "DLIO never calls fsync, whatever this key says; here each file is synced",
         )
     if workload.writes_checkpoints_only and checkpoint.time_between_checkpoints < 0:
         yield _remark(
