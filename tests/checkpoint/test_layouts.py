@@ -126,9 +126,9 @@ def test_tensors_of_a_file_have_their_layer_and_number_for_a_name() -> None:
     model, optimizer = Layout(stock("llama3_8b")).files(0)
     shapes = {tensor.name: tensor.shape for tensor in model.tensors}
     assert len(shapes) == 32 * 6 + 3
-    assert shapes["0.0"] == shapes["33.0"] == (4096 * 128256 // 8,)
-    assert shapes["1.1"] == (4096 * (4096 + 2 * 1024) // 8,)
-    assert shapes["34.0"] == (4096 // 8,)
+    assert shapes["0/0"] == shapes["33/0"] == (4096 * 128256 // 8,)
+    assert shapes["1/1"] == (4096 * (4096 + 2 * 1024) // 8,)
+    assert shapes["34/0"] == (4096 // 8,)
     assert {tensor.dtype for tensor in model.tensors} == {"F16"}
     assert [tensor.name for tensor in optimizer.tensors] == list("012345")
     assert {tensor.dtype for tensor in optimizer.tensors} == {"F32"}
@@ -159,10 +159,10 @@ def test_sizes_by_layer_and_group_are_taken_as_they_are() -> None:
     model, optimizer = layout.files(2)
     assert model.name == "zero_pp_rank_0_mp_rank_2_model_states.pt"
     assert [(t.name, t.size_bytes) for t in model.tensors] == [
-        ("4.0", 50), ("4.2", 25), ("5.0", 50), ("5.2", 25),
+        ("4/0", 50), ("4/2", 25), ("5/0", 50), ("5/2", 25),
     ]  # fmt: skip
     assert [(t.name, t.size_bytes) for t in optimizer.tensors] == [
-        ("0.a", 10), ("0.b", 10), ("2.a", 7), ("2.b", 7), ("combined", 17),
+        ("0/a", 10), ("0/b", 10), ("2/a", 7), ("2/b", 7), ("combined", 17),
     ]  # fmt: skip
 
 

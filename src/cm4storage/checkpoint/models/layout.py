@@ -44,7 +44,8 @@ class CheckpointFile:
         Below the checkpoint's folder.
     kind : {'model', 'optimizer'}
     tensors : tuple of Tensor
-        Named ``layer.number`` where a file holds several layers, else by number.
+        Each named by its path in DLIO's nested dictionaries: ``layer/number`` where a file holds
+        several layers, else the number.
     """
 
     name: str
@@ -156,7 +157,7 @@ class Layout:
             return
         stem = f"model_{place.model}" if is_whole else _shard(place)
         tensors = [
-            replace(tensor, name=f"{layer}.{tensor.name}")
+            replace(tensor, name=f"{layer}/{tensor.name}")
             for layer in layers
             for tensor in self._tensors(layer)
         ]

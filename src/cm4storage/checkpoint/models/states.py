@@ -90,7 +90,7 @@ def optimizer_tensors(workload: Workload, layout: Parallelism) -> list[Tensor]:
     model = workload.model
     if model.optimization_groups:
         groups = [(n, size) for n, size in enumerate(model.optimization_groups) if size > 0]
-        pairs = [Tensor(f"{n}.{ab}", _OF_BYTES, (size,)) for n, size in groups for ab in "ab"]
+        pairs = [Tensor(f"{n}/{ab}", _OF_BYTES, (size,)) for n, size in groups for ab in "ab"]
         return [*pairs, Tensor("combined", _OF_BYTES, (sum(size for _, size in groups),))]
     holders = layout.model * (layout.data if layout.zero_stage > 0 else 1)
     share = parameters(model) // holders
