@@ -1,0 +1,105 @@
+"""The manifest of a checkpoint: written after its file, so that it says that all of it is there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from cm4storage.checkpoint.written import WrittenFile
+from cm4storage.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA: Final = "cm4storage.checkpoint"
+VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One complete checkpoint.
+
+    Attributes
+    ----------
+    run_id : str
+        The run that wrote it.
+    step : int
+        How many steps the run had taken.
+    epoch : int or None
+    created : str
+        Local time, ISO 8601 with microseconds and offset.
+    file : WrittenFile
+    provenance : dict
+        What the writer says of itself: workload, versions, host.
+    structure : object
+        How the tensors and other values are nested in the state that was handed in; None where
+        they are not.
+    """
+
+    run_id: str
+    step: int
+    epoch: int | None
+    created: str
+    file: WrittenFile
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    structure: Any = None
+
+    def to_json(self) -> bytes:
+        """Return the content of the manifest's object."""
+        document = {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "run_id": self.run_id,
+            "step": self.step,
+            "epoch": self.epoch,
+            "created": self.created,
+            "provenance": dict(self.provenance),
+            "structure": self.structure,
+            "file": self.file.to_document(),
+        }
+        return json.dumps(document, indent=1, allow_nan=False).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes, where: str) -> Manifest:
+        """Return what `to_json` has written.
+
+        Raises
+        ------
+        UserError
+            If it is no manifest, or one of a newer release.
+        """
+        try:
+            document = json.loads(text)
+            version = _version_of(document)
+            if version <= VERSION:
+                return _from_document(document)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                "the manifest of the checkpoint cannot be read",
+                where=where,
+                meaning="something else wrote it, or it is damaged",
+            ) from error
+        raise UserError(
+            f"the manifest has version {version}; this release reads up to {VERSION}",
+            where=where,
+            advice="use the release that wrote it, or a newer one",
+        )
+
+
+def _version_of(document: Mapping[str, Any]) -> int:
+    if document["schema"] != SCHEMA:
+        raise KeyError(SCHEMA)
+    return int(document["version"])
+
+
+def _from_document(document: Mapping[str, Any]) -> Manifest:
+    return Manifest(
+        run_id=document["run_id"],
+        step=document["step"],
+        epoch=document["epoch"],
+        created=document["created"],
+        file=WrittenFile.from_document(document["file"]),
+        provenance=document["provenance"],
+        structure=document["structure"],
+    )
