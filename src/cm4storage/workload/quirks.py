@@ -156,10 +156,19 @@ def _inert(workload: Workload) -> Iterator[Problem]:
             "effect: npz files stay uncompressed",
         )
     if checkpoint.fsync:
-        yield _remark("checkpoint.fsync: true", "DLIO never calls fsync, whatever this key says")
+        yield _remark(
+            "checkpoint.fsync: true",
+            "DLIO never calls fsync, whatever this key says; here each file is synced",
+        )
+    if checkpoint.recovery_rank_shift:
+        yield _remark(
+            "checkpoint.recovery_rank_shift: true",
+            "DLIO stores it where nothing reads it; here each rank reads another's files",
+        )
     if workload.writes_checkpoints_only and checkpoint.time_between_checkpoints < 0:
         yield _remark(
-            "checkpoint.time_between_checkpoints: -1", "DLIO sleeps 1 s between checkpoints"
+            "checkpoint.time_between_checkpoints: -1",
+            "it means 1 s between checkpoints, as in DLIO, which takes away the sign",
         )
     if workload.model.parallelism_data > 0 and checkpoint.mode != "subset":
         yield _warning(

@@ -1,7 +1,7 @@
 """The tensors of a model and of its optimizer, as DLIO's checkpoints have them.
 
-Source: ``get_num_parameters``, ``get_layer_parameters``, ``get_optimization_groups`` and
-``get_layer_index`` in ``checkpointing/base_checkpointing.py`` of dlio_benchmark, sources of 2026.
+Source: ``get_layer_parameters``, ``get_optimization_groups`` and ``get_layer_index`` in
+``checkpointing/base_checkpointing.py`` of dlio_benchmark, sources of 2026.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cm4storage.checkpoint.tensors import Tensor
+from cm4storage.workload.transformer import layer_elements, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,21 +25,6 @@ DTYPES: Final = {
 _OF_BYTES: Final = "I8"
 _GROUPS: Final = 3
 _SMALL_PER_HIDDEN: Final = 5
-
-
-def parameters(model: ModelSection) -> int:
-    """Return the number of parameters of a transformer.
-
-    With h = hidden_size, f = ffn_hidden_size, V = vocab_size, L = num_layers and
-    kv = h // num_attention_heads * num_kv_heads::
-
-        P = 2 V h + L (h + h (h + 2 kv) + h h + h + 3 f h) + h
-    """
-    if model.num_layers <= 0:
-        return 0
-    hidden = model.transformer_hidden_size
-    ends = 2 * model.transformer_vocab_size * hidden + hidden
-    return ends + model.num_layers * sum(_layer_elements(model))
 
 
 def layers_of_stage(model: ModelSection, stage: int) -> range:
@@ -74,7 +60,7 @@ def layer_tensors(workload: Workload, layout: Parallelism, layer: int) -> list[T
     elif layer == model.num_layers + 2:
         elements = [hidden]
     else:
-        norm, attention, dense, norm_2, up, down = _layer_elements(model)
+        norm, attention, dense, norm_2, up, down = layer_elements(model)
         shared = [part // layout.tensor for part in (attention, dense, up, down)]
         elements = [norm, *shared[:2], norm_2, *shared[2:]]
     return _numbered((part // copies for part in elements), DTYPES[model.model_datatype])
@@ -106,20 +92,6 @@ def whole_model(workload: Workload) -> list[Tensor]:
     if model.type == "transformer" or model.model_size_bytes == 0:
         return []
     return [Tensor("a", _OF_BYTES, (model.model_size_bytes,))]
-
-
-def _layer_elements(model: ModelSection) -> tuple[int, int, int, int, int, int]:
-    """Return the elements of norm, attention, its output, norm, and of the network's two parts."""
-    hidden, ffn = model.transformer_hidden_size, model.transformer_ffn_hidden_size
-    kv = hidden // model.transformer_num_attention_heads * model.transformer_num_kv_heads
-    return (
-        hidden,
-        hidden * (hidden + 2 * kv),
-        hidden * hidden,
-        hidden,
-        2 * ffn * hidden,
-        ffn * hidden,
-    )
 
 
 def _numbered(elements: Iterable[int], dtype: str) -> list[Tensor]:
