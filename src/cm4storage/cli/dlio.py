@@ -11,7 +11,10 @@ import yaml
 from cm4storage.cli import options
 from cm4storage.core.errors import UsageError, redact_url
 from cm4storage.loader.dlio_run import DlioRun, hydra_config
+from cm4storage.report.checkpoint_table import render_checkpoints
 from cm4storage.report.table import render
+from cm4storage.results import checkpoint_files
+from cm4storage.results.checkpoint_figures import CheckpointRunFigures
 from cm4storage.results.report_files import build_report
 from cm4storage.workload.entries import nested
 from cm4storage.workload.explain import Explained, explain
@@ -49,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
-    """Generate and train as the workload says, and leave the files that DLIO leaves."""
+    """Do what the workload says, and leave the files that DLIO leaves."""
     if args.multirun or args.config_name.removesuffix(".yaml") != _CONFIG_NAME:
         raise UsageError(
             "several runs by one command, and other main configurations, are not supported",
@@ -67,10 +70,14 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     command = redact_url(shlex.join([*options.own_command(1), *line.shown()]))
     run = DlioRun(line, explained, run_dir, command)
     computed = run.conduct(console.progress(), console.say)
-    if computed is not None:
-        console.show(render(build_report(computed), str(run.output_dir), command))
+    folder = str(run.output_dir)
+    if isinstance(computed, CheckpointRunFigures):
+        report = checkpoint_files.build_report(computed)
+        console.show(render_checkpoints(report, folder, command))
+    elif computed is not None:
+        console.show(render(build_report(computed), folder, command))
     else:
-        console.say(f"results {run.output_dir}")
+        console.say(f"results {folder}")
     return 0
 
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from cm4storage.checkpoint.models.parallelism import default_ranks
+from cm4storage.checkpoint.runs.conducting import run_checkpoints
+from cm4storage.checkpoint.runs.job import CheckpointJob, require_checkpoints
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.files import write_text_atomically
 from cm4storage.dataset.in_place import open_in_place
@@ -18,6 +21,8 @@ from cm4storage.dataset.preparation import prepare
 from cm4storage.loader.benchmark import Job, run_benchmark
 from cm4storage.loader.limits import Limits
 from cm4storage.results import figures
+from cm4storage.results.checkpoint_figures import of_checkpoint_run
+from cm4storage.results.checkpoint_files import write_checkpoint_statistics
 from cm4storage.results.summary import STATS_NAME, write_statistics
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.dialects import RELEASE_2024
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cm4storage.core.progress import Progress
+    from cm4storage.results.checkpoint_figures import CheckpointRunFigures
     from cm4storage.results.figures import RunFigures
     from cm4storage.workload.explain import Explained
     from cm4storage.workload.hydra_line import HydraLine
@@ -70,8 +76,12 @@ class DlioRun:
         folder = self.explained.workload.output.folder
         return self.run_dir if folder is None else Path(folder).absolute()
 
-    def conduct(self, progress: Progress, say: Callable[[str], None]) -> RunFigures | None:
-        """Generate and train, as the workflow says; None where nothing was to be trained.
+    def conduct(
+        self, progress: Progress, say: Callable[[str], None]
+    ) -> RunFigures | CheckpointRunFigures | None:
+        """Generate and train, or write and read checkpoints, as the workflow says.
+
+        None where there was nothing but a data set to be generated.
 
         Raises
         ------
@@ -81,8 +91,7 @@ class DlioRun:
             If the storage fails, or the results cannot be written.
         """
         workload = self.explained.workload
-        if not workload.workflow.generate_data:
-            require_training(workload, self.explained.source)
+        self._require_work()
         _lend_credentials(self.explained, self.line)
         location = data_location(workload)
         self._make_folders()
@@ -90,10 +99,35 @@ class DlioRun:
         if workload.workflow.generate_data:
             prepared = prepare(workload, location, progress, say, placement=at_root)
             say(f"data set {location.uri}: {prepared.reason}")
+        if workload.checkpoints_without_training:
+            return self._write_checkpoints(progress)
         if not workload.workflow.train:
             self._log_generation(begin)
             return None
         return self._train(location, progress)
+
+    def _require_work(self) -> None:
+        workload = self.explained.workload
+        if workload.checkpoints_without_training:
+            require_checkpoints(kept(self.explained))
+        elif not workload.workflow.generate_data:
+            require_training(workload, self.explained.source)
+
+    def _write_checkpoints(self, progress: Progress) -> CheckpointRunFigures:
+        """Run as many ranks as the model wants: nobody says how many there are to be."""
+        workload = self.explained.workload
+        job = CheckpointJob(
+            kept(self.explained),
+            checkpoint_location(workload),
+            default_ranks(workload),
+            self.command,
+        )
+        record = run_checkpoints(job, progress)
+        computed = of_checkpoint_run(record)
+        write_checkpoint_statistics(computed, self.output_dir, workload.output.log_file)
+        if self.line.output_subdir is not None:
+            record.save(self.run_dir / self.line.output_subdir)
+        return computed
 
     def _train(self, location: StoreLocation, progress: Progress) -> RunFigures:
         resolved = kept(self.explained)
@@ -169,9 +203,27 @@ def data_location(workload: Workload) -> StoreLocation:
     UserError
         For a storage that this version does not have.
     """
-    storage, folder = workload.storage, workload.dataset.data_folder
+    folder = workload.dataset.data_folder
+    path = os.path.join(workload.storage.storage_root, folder)  # noqa: PTH118
+    return _location(workload, folder, path)
+
+
+def checkpoint_location(workload: Workload) -> StoreLocation:
+    """Return where DLIO has the checkpoints: ``checkpoint_folder``, an object's name in S3.
+
+    Raises
+    ------
+    UserError
+        As `data_location`.
+    """
+    folder = workload.checkpoint.checkpoint_folder
+    return _location(workload, folder, folder)
+
+
+def _location(workload: Workload, folder: str, path: str) -> StoreLocation:
+    storage = workload.storage
     if storage.storage_type in ("local_fs", "direct_fs"):
-        return StoreLocation.parse(os.path.join(storage.storage_root, folder))  # noqa: PTH118
+        return StoreLocation.parse(path)
     if storage.storage_type != "s3":
         raise UserError(
             f"storage.storage_type: {storage.storage_type} is not supported by this version",

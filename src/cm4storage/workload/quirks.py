@@ -78,6 +78,8 @@ def _prefetch(workload: Workload) -> Iterator[Problem]:
 
 def _loader(workload: Workload) -> Iterator[Problem]:
     framework, loader = workload.framework, workload.reader.data_loader
+    if workload.writes_checkpoints_only:
+        return
     if {framework, loader} == {"tensorflow", "pytorch"}:
         yield _warning(
             f"reader.data_loader: {loader} with framework {framework}",

@@ -87,21 +87,20 @@ class CheckpointJob:
 
 
 def require_checkpoints(resolved: Resolved) -> None:
-    """Refuse a workload that does more or less than to write and read checkpoints.
+    """Refuse a workload that trains, or has no checkpoints to write or read.
 
     Raises
     ------
     UserError
     """
     workload = resolved.workload
-    if not workload.writes_checkpoints_only:
+    if not workload.checkpoints_without_training:
         raise UserError(
-            "this workload does more than to write checkpoints, or does not write any",
+            "checkpoints alone are written where workflow.checkpoint is true and workflow.train is "
+            "false",
             where=resolved.source,
-            meaning="that is so where workflow.checkpoint is true, workflow.train and "
-            "workflow.generate_data are false",
-            advice='set them, for example with --params="workflow.checkpoint=true '
-            'workflow.train=false workflow.generate_data=false"',
+            meaning="this workload trains, or has no checkpoints",
+            advice='set them: --params="workflow.checkpoint=true workflow.train=false"',
         )
     checkpoint = workload.checkpoint
     if max(checkpoint.num_checkpoints_write, checkpoint.num_checkpoints_read) < 1:
