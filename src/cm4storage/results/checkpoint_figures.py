@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cm4storage.core.units import GIB
+from cm4storage.core.units import GIB, format_count
 from cm4storage.results.figures import TUNABLE_KEYS
 from cm4storage.results.metrics import Spread
 from cm4storage.workload.resolved import from_document
@@ -91,8 +91,12 @@ class CheckpointRunFigures:
         """Why the figures cannot be held against those of the workload as it is published."""
         if self.workload.scale == "quick":
             return ["quick scale"]
+        layout = self.record.layout
+        reasons, prescribed = [], layout["prescribed_ranks"]
+        if prescribed and self.ranks != prescribed and not layout["is_subset"]:
+            reasons.append(f"{format_count(self.ranks, 'rank')} in place of {prescribed}")
         changed = sorted(set(self.record.workload["overrides"]) - _TUNABLE_KEYS)
-        return [f"{key} was changed" for key in changed]
+        return reasons + [f"{key} was changed" for key in changed]
 
     def of(self, kind: OperationKind) -> list[CheckpointFigures]:
         """Return the figures of all that was written, or read."""

@@ -65,8 +65,9 @@ class CheckpointRunRecord:
     workload : dict
         The workload file's content.
     layout : dict
-        ``ranks``, ``hosts``, the parallelism, ``is_subset``, and for one checkpoint ``files``,
-        ``model_bytes`` and ``optimizer_bytes`` of all ranks.
+        ``ranks``, ``prescribed_ranks`` (by MLPerf Storage's CLOSED division, or null), ``hosts``,
+        the parallelism, ``is_subset``, and for one checkpoint ``files``, ``model_bytes`` and
+        ``optimizer_bytes`` of all ranks.
     storage : dict
         ``uri``, ``backend``, ``server``, ``client``, ``fsync``, ``container``, ``retries``.
     page_cache : dict

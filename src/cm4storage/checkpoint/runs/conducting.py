@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.checkpoint.models.layout import folder_of
+from cm4storage.checkpoint.models.parallelism import closed_ranks
 from cm4storage.checkpoint.runs.job import require_checkpoints
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.units import format_bytes, format_count
@@ -124,6 +125,7 @@ def _layout(job: CheckpointJob) -> dict[str, Any]:
     spread, total = layout.parallelism, layout.total
     return {
         "ranks": job.ranks,
+        "prescribed_ranks": closed_ranks(job.resolved.workload),
         "hosts": 1,
         "tensor": spread.tensor,
         "pipeline": spread.pipeline,
