@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cm4storage.checkpoint.models.layout import Layout
 from cm4storage.checkpoint.runs.conducting import run_checkpoints
 from cm4storage.checkpoint.runs.job import CheckpointJob
 from cm4storage.core.errors import StorageFault
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dlio_peer import Peer
+
+    from cm4storage.checkpoint.models.layout import Layout
 
 SMALL = (
     "model.num_layers=2 model.transformer.hidden_size=64 model.transformer.ffn_hidden_size=96 "
