@@ -10,6 +10,8 @@ from urllib.parse import quote
 def preprocess(i):
     """Keep the checkpoints of each model apart, as MLPerf Storage does."""
     env = i["env"]
+    if env.get("MLPERF_STORAGE_PLAN", "").lower() not in ("", "yes", "true"):
+        return {"return": 1, "error": "--plan takes no value: write --plan, or leave it out"}
     env["MLPERF_STORAGE_CHECKPOINT_URI"] = _checkpoint_uri(env)
     env["MLPERF_STORAGE_RERUN_COMMAND"] = _command(env, i)
     return {"return": 0}

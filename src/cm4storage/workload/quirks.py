@@ -162,6 +162,11 @@ def _inert(workload: Workload) -> Iterator[Problem]:
             "checkpoint.fsync: true",
             "DLIO never calls fsync, whatever this key says; here each file is synced",
         )
+    if workload.checkpoints_without_training and workload.framework == "tensorflow":
+        yield _remark(
+            "framework: tensorflow with checkpoints",
+            "DLIO writes them with tf.train.Checkpoint; here they are files for torch.load",
+        )
     if checkpoint.recovery_rank_shift:
         yield _remark(
             "checkpoint.recovery_rank_shift: true",
