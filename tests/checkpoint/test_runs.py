@@ -330,7 +330,7 @@ def test_a_killed_rank_ends_the_run_with_its_name_and_leaves_no_results(
     assert process.returncode == 143
     assert "rank 2 of 4 was killed by signal 9 (SIGKILL); all others were ended" in told
     assert not (tmp_path / "results").exists()
-    assert [pid for pid in ranks if is_alive(pid)] == []
+    wait_for_end(ranks)
 
 
 def test_a_run_that_is_stopped_takes_its_ranks_with_it(command: list[str], tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_a_run_that_is_stopped_takes_its_ranks_with_it(command: list[str], tmp_p
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert (process.returncode, "interrupted" in told) == (130, True)
-    assert [pid for pid in ranks if is_alive(pid)] == []
+    wait_for_end(ranks)
 
 
 def children(pid: int) -> list[int]:
@@ -350,6 +350,9 @@ def children(pid: int) -> list[int]:
     return [int(each) for each in found]
 
 
-def is_alive(pid: int) -> bool:
-    """Tell whether a process is there."""
-    return Path(f"/proc/{pid}").exists()
+def wait_for_end(pids: list[int]) -> None:
+    """Wait until none of the processes runs; one that waits for its parent's look does not."""
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.05)

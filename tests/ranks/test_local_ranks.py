@@ -1,7 +1,6 @@
 """Ranks that are processes of this machine: talking, failing, dying."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -100,12 +99,12 @@ def assert_gone(pids):
 
 
 def alive(pids):
-    """Return those of the processes that are there."""
+    """Return those of the processes that run; one that waits for its parent's look does not."""
     there = []
     for pid in map(int, pids.read_text("ascii").split()):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, 0)
-            there.append(pid)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                there.append(pid)
     return there
 
 
@@ -113,3 +112,12 @@ def wait_until(condition):
     """Wait for as long as it takes, within the time of a test."""
     while not condition():
         time.sleep(0.05)
+
+
+def test_a_rank_that_cannot_start_is_named(capfd):
+    with (
+        pytest.raises(RankDied, match="rank . of 2 ended with exit code 1"),
+        Hub("no_such_module", 2, {}) as hub,
+    ):
+        hub.run(NoProgress().advance)
+    assert "no_such_module" in capfd.readouterr().err

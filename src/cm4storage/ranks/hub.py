@@ -74,9 +74,7 @@ class Hub:
         _allow_descriptors(self._size + _OTHER_FILES)
         try:
             for number in range(self._size):
-                self._ranks.append(self._start())
-                send(self._ranks[number].connection,
-                     {"rank": number, "size": self._size, "job": self._job})  # fmt: skip
+                self._start(number)
         except BaseException:
             self._end_all()
             raise
@@ -110,7 +108,8 @@ class Hub:
                 STOP.check()
         return [rank.result for rank in self._ranks]
 
-    def _start(self) -> _Rank:
+    def _start(self, number: int) -> None:
+        """Start a rank. One that an interrupt keeps out of our list has the lifeline, too."""
         ours, theirs = socket.socketpair()
         descriptors = [theirs.fileno(), self._lifeline.child_descriptor]
         with theirs:
@@ -121,7 +120,14 @@ class Hub:
                 env=_environment() | self._lifeline.environment(),
                 pass_fds=descriptors,
             )
-        return _Rank(process, ours)
+            self._ranks.append(_Rank(process, ours))
+        self._tell(number, {"rank": number, "size": self._size, "job": self._job})
+
+    def _tell(self, number: int, message: dict[str, Any]) -> None:
+        try:
+            send(self._ranks[number].connection, message)
+        except OSError as error:
+            raise self._death(number) from error
 
     def _take(self, number: int, advance: Callable[[int], None]) -> None:
         rank = self._ranks[number]
@@ -148,10 +154,7 @@ class Hub:
         values = [message.get("value") for message in waiting]
         for number, rank in enumerate(self._ranks):
             rank.waits_in = None
-            try:
-                send(rank.connection, {"values": values if number == 0 else None})
-            except OSError as error:
-                raise self._death(number) from error
+            self._tell(number, {"values": values if number == 0 else None})
 
     def _require_done(self, number: int) -> None:
         """Refuse the end of a rank that has not told its result."""
