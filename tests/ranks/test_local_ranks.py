@@ -116,7 +116,7 @@ def wait_until(condition):
 
 def test_a_rank_that_cannot_start_is_named(capfd):
     with (
-        pytest.raises(RankDied, match="rank . of 2 ended with exit code 1"),
+        pytest.raises(RankDied, match=r"rank \d of 2 ended with exit code 1"),
         Hub("no_such_module", 2, {}) as hub,
     ):
         hub.run(NoProgress().advance)

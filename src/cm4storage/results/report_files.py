@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
+from cm4storage.results.cm_records import cm_record, write_cm_records
 from cm4storage.results.histogram import Histogram
 from cm4storage.results.metrics import FORMULA_VARIANT, EpochMetrics
 
@@ -26,10 +27,11 @@ STAGES = ("io", "decode", "preprocess", "h2d", "compute", "barrier")
 
 
 def write_report_files(figures: RunFigures, folder: Path) -> dict[str, Any]:
-    """Write ``report.json`` and ``report.csv`` into `folder`; return what the former holds."""
+    """Write the report as JSON, CSV and for CM's viewers; return what ``report.json`` holds."""
     report = build_report(figures)
     write_json_atomically(folder / "report.json", report)
     write_text_atomically(folder / "report.csv", _csv(report))
+    write_cm_records([cm_record(report)], folder)
     return report
 
 
