@@ -326,7 +326,7 @@ def test_a_killed_rank_ends_the_run_with_its_name_and_leaves_no_results(
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     ranks = children(process.pid)
     os.kill(ranks[2], signal.SIGKILL)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=200)
     assert process.returncode == 143
     assert "rank 2 of 4 was killed by signal 9 (SIGKILL); all others were ended" in told
     assert not (tmp_path / "results").exists()
@@ -337,7 +337,7 @@ def test_a_run_that_is_stopped_takes_its_ranks_with_it(command: list[str], tmp_p
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     ranks = children(process.pid)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=200)
     assert (process.returncode, "interrupted" in told) == (130, True)
     wait_for_end(ranks)
 
