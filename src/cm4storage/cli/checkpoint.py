@@ -16,8 +16,8 @@ from cm4storage.cli import options
 from cm4storage.core.errors import redact_url
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.report.checkpoint_table import plan_title, render_checkpoints, render_plan
-from cm4storage.results.checkpoint_figures import of_checkpoint_run
 from cm4storage.results.checkpoint_files import write_checkpoint_files
+from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.workload.resolved import load
 
 if TYPE_CHECKING:

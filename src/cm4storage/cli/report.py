@@ -10,8 +10,8 @@ from cm4storage.core.errors import MissedThreshold, redact_url
 from cm4storage.report.checkpoint_table import render_checkpoints
 from cm4storage.report.table import render
 from cm4storage.results import checkpoint_records, figures, records
-from cm4storage.results.checkpoint_figures import of_checkpoint_run
 from cm4storage.results.checkpoint_files import write_checkpoint_files
+from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.report_files import write_report_files
 from cm4storage.results.summary import write_dlio_files
 

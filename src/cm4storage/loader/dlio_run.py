@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cm4storage.checkpoint.models.parallelism import default_ranks
-from cm4storage.checkpoint.runs.conducting import run_checkpoints
-from cm4storage.checkpoint.runs.job import CheckpointJob, require_checkpoints
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.files import write_text_atomically
 from cm4storage.dataset.in_place import open_in_place
@@ -21,8 +18,6 @@ from cm4storage.dataset.preparation import prepare
 from cm4storage.loader.benchmark import Job, run_benchmark
 from cm4storage.loader.limits import Limits
 from cm4storage.results import figures
-from cm4storage.results.checkpoint_figures import of_checkpoint_run
-from cm4storage.results.checkpoint_files import write_checkpoint_statistics
 from cm4storage.results.summary import STATS_NAME, write_statistics
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.dialects import RELEASE_2024
@@ -32,14 +27,15 @@ from cm4storage.workload.resolve import kept
 from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cm4storage.core.progress import Progress
-    from cm4storage.results.checkpoint_figures import CheckpointRunFigures
+    from cm4storage.loader.lifecycle import Plugin
     from cm4storage.results.figures import RunFigures
     from cm4storage.workload.explain import Explained
     from cm4storage.workload.hydra_line import HydraLine
     from cm4storage.workload.model import Workload
+    from cm4storage.workload.model_sections import StorageSection
 
 
 _VARIABLES = {
@@ -63,12 +59,15 @@ class DlioRun:
         ``hydra.run.dir``, absolute.
     command : str
         How it was started; recorded.
+    lifecycle : mapping
+        The plugins of the workload by their names.
     """
 
     line: HydraLine
     explained: Explained
     run_dir: Path
     command: str
+    lifecycle: Mapping[str, Plugin] = field(default_factory=dict)
 
     @property
     def output_dir(self) -> Path:
@@ -76,12 +75,8 @@ class DlioRun:
         folder = self.explained.workload.output.folder
         return self.run_dir if folder is None else Path(folder).absolute()
 
-    def conduct(
-        self, progress: Progress, say: Callable[[str], None]
-    ) -> RunFigures | CheckpointRunFigures | None:
-        """Generate and train, or write and read checkpoints, as the workflow says.
-
-        None where there was nothing but a data set to be generated.
+    def conduct(self, progress: Progress, say: Callable[[str], None]) -> RunFigures | None:
+        """Generate and train, as the workflow says; None where nothing was to be trained.
 
         Raises
         ------
@@ -91,47 +86,42 @@ class DlioRun:
             If the storage fails, or the results cannot be written.
         """
         workload = self.explained.workload
-        self._require_work()
-        _lend_credentials(self.explained, self.line)
-        location = data_location(workload)
-        self._make_folders()
+        if not workload.workflow.generate_data:
+            require_training(workload, self.explained.source)
         begin = datetime.now().astimezone()
-        if workload.workflow.generate_data:
-            prepared = prepare(workload, location, progress, say, placement=at_root)
-            say(f"data set {location.uri}: {prepared.reason}")
-        if workload.checkpoints_without_training:
-            return self._write_checkpoints(progress)
+        location = self.prepare(progress, say)
         if not workload.workflow.train:
             self._log_generation(begin)
             return None
         return self._train(location, progress)
 
-    def _require_work(self) -> None:
-        workload = self.explained.workload
-        if workload.checkpoints_without_training:
-            require_checkpoints(kept(self.explained))
-        elif not workload.workflow.generate_data:
-            require_training(workload, self.explained.source)
+    def prepare(self, progress: Progress, say: Callable[[str], None]) -> StoreLocation:
+        """Make the folders, and generate a data set where the workflow wants one; say where it is.
 
-    def _write_checkpoints(self, progress: Progress) -> CheckpointRunFigures:
-        """Run as many ranks as the model wants: nobody says how many there are to be."""
+        Raises
+        ------
+        StorageFault
+            As `conduct`.
+        """
         workload = self.explained.workload
-        job = CheckpointJob(
-            kept(self.explained),
-            checkpoint_location(workload),
-            default_ranks(workload),
-            self.command,
-        )
-        record = run_checkpoints(job, progress)
-        computed = of_checkpoint_run(record)
-        write_checkpoint_statistics(computed, self.output_dir, workload.output.log_file)
-        if self.line.output_subdir is not None:
-            record.save(self.run_dir / self.line.output_subdir)
-        return computed
+        _lend_credentials(self.explained, self.line)
+        location = data_location(workload)
+        self._make_folders()
+        if workload.workflow.generate_data:
+            prepared = prepare(workload, location, progress, say, placement=at_root)
+            say(f"data set {location.uri}: {prepared.reason}")
+        return location
 
     def _train(self, location: StoreLocation, progress: Progress) -> RunFigures:
         resolved = kept(self.explained)
-        job = Job(resolved, location, Limits(), self.command, open_data=open_in_place)
+        job = Job(
+            resolved,
+            location,
+            Limits(),
+            self.command,
+            lifecycle=self.lifecycle,
+            open_data=open_in_place,
+        )
         run = run_benchmark(job, progress)
         computed = figures.of_run(run.record)
         is_old = self.explained.dialect.name == RELEASE_2024
@@ -203,27 +193,23 @@ def data_location(workload: Workload) -> StoreLocation:
     UserError
         For a storage that this version does not have.
     """
-    folder = workload.dataset.data_folder
-    path = os.path.join(workload.storage.storage_root, folder)  # noqa: PTH118
-    return _location(workload, folder, path)
+    return _in_storage(workload.storage, workload.dataset.data_folder)
 
 
 def checkpoint_location(workload: Workload) -> StoreLocation:
-    """Return where DLIO has the checkpoints: ``checkpoint_folder``, an object's name in S3.
+    """Return where DLIO has the checkpoints: ``checkpoint_folder`` in ``storage_root``.
 
     Raises
     ------
     UserError
         As `data_location`.
     """
-    folder = workload.checkpoint.checkpoint_folder
-    return _location(workload, folder, folder)
+    return _in_storage(workload.storage, workload.checkpoint.checkpoint_folder)
 
 
-def _location(workload: Workload, folder: str, path: str) -> StoreLocation:
-    storage = workload.storage
+def _in_storage(storage: StorageSection, folder: str) -> StoreLocation:
     if storage.storage_type in ("local_fs", "direct_fs"):
-        return StoreLocation.parse(path)
+        return StoreLocation.parse(os.path.join(storage.storage_root, folder))  # noqa: PTH118
     if storage.storage_type != "s3":
         raise UserError(
             f"storage.storage_type: {storage.storage_type} is not supported by this version",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.core.units import GIB
-from cm4storage.results.checkpoint_figures import durations, throughputs
+from cm4storage.results.checkpoint_run_figures import durations, throughputs
 from cm4storage.results.metrics import Spread
 from cm4storage.results.summary import write_config
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cm4storage.results.checkpoint_figures import CheckpointFigures, CheckpointRunFigures
     from cm4storage.results.checkpoint_records import OperationKind, OperationRecord
+    from cm4storage.results.checkpoint_run_figures import CheckpointFigures, CheckpointRunFigures
 
 SCHEMA: Final = "cm4storage.checkpoint_report"
 VERSION: Final = 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
     from cm4storage.workload.model_sections import ModelSection
 
-QUICK_CHECKPOINT_BYTES: Final = 64 * MIB
+QUICK_ALL_RANKS_BYTES: Final = 64 * MIB
 QUICK_CHECKPOINTS: Final = 2
 
 _MOST_LAYERS: Final = 8
@@ -30,7 +30,7 @@ def quick_checkpoint_settings(workload: Workload) -> dict[str, Any]:
 
     ZeRO stage, element types and the order of things stay. Layers are 8 at most, tensor and
     pipeline parallelism 2; vocabulary and widths shrink until a checkpoint is about
-    `QUICK_CHECKPOINT_BYTES`. Two checkpoints are written and read, one after the other at once. A
+    `QUICK_ALL_RANKS_BYTES`. Two checkpoints are written and read, one after the other at once. A
     model that is smaller already keeps its widths.
     """
     checkpoint = workload.checkpoint
@@ -51,15 +51,15 @@ def _smaller_model(model: ModelSection) -> dict[str, Any]:
         "model.num_layers": min(model.num_layers, _MOST_LAYERS),
         "model.parallelism.tensor": min(model.parallelism_tensor, _MOST_PARALLEL),
         "model.parallelism.pipeline": min(model.parallelism_pipeline, _MOST_PARALLEL),
-        "model.model_size_bytes": min(model.model_size_bytes, QUICK_CHECKPOINT_BYTES),
+        "model.model_size_bytes": min(model.model_size_bytes, QUICK_ALL_RANKS_BYTES),
     }
     if model.layer_parameters or model.optimization_groups:
         return smaller | _smaller_lists(model)
     few = replace(model, num_layers=min(model.num_layers, _MOST_LAYERS))
     whole_bytes = parameters(few) * _BYTES_PER_PARAMETER
-    if whole_bytes <= QUICK_CHECKPOINT_BYTES:
+    if whole_bytes <= QUICK_ALL_RANKS_BYTES:
         return smaller
-    return smaller | _smaller_widths(model, math.sqrt(QUICK_CHECKPOINT_BYTES / whole_bytes))
+    return smaller | _smaller_widths(model, math.sqrt(QUICK_ALL_RANKS_BYTES / whole_bytes))
 
 
 def _smaller_widths(model: ModelSection, shrink: float) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _smaller_lists(model: ModelSection) -> dict[str, Any]:
     """Shrink sizes that are given one by one; a group is written three times, a layer often."""
     in_all_bytes = 3 * sum(model.optimization_groups)
     in_all_bytes += _MOST_LAYERS * sum(model.layer_parameters)
-    shrink = min(1.0, QUICK_CHECKPOINT_BYTES / max(1, in_all_bytes))
+    shrink = min(1.0, QUICK_ALL_RANKS_BYTES / max(1, in_all_bytes))
     return {
         "model.layer_parameters": tuple(int(size * shrink) for size in model.layer_parameters),
         "model.optimization_groups": tuple(

@@ -18,7 +18,7 @@ _NO_TENSORS_IN_MEMORY = "contents are made while they are written: no tensors wa
 
 @dataclass(frozen=True)
 class ModelSection:
-    """``model``: what is trained. All but the name matters for checkpoints only.
+    """``model``: what is trained. All but the name matters to checkpoints only.
 
     The release of 2024 has the name in place of the section, and the sizes under ``checkpoint``.
     """
@@ -85,12 +85,12 @@ class StorageSection:
 
 @dataclass(frozen=True)
 class CheckpointSection:
-    """``checkpoint``: where, when and how many."""
+    """``checkpoint``: when checkpoints are written, where, and of what."""
 
     checkpoint_folder: str = "./checkpoints/"
-    checkpoint_after_epoch: int = setting(1, minimum=1, done=False)
-    epochs_between_checkpoints: int = setting(1, minimum=1, done=False)
-    steps_between_checkpoints: int = setting(-1, minimum=-1, done=False)
+    checkpoint_after_epoch: int = setting(1, minimum=1)
+    epochs_between_checkpoints: int = setting(1, minimum=1)
+    steps_between_checkpoints: int = setting(-1, minimum=-1)
     type: Literal["rank_zero", "all_ranks"] = setting("rank_zero", inert=UNUSED_BY_DLIO)
     mode: Literal["default", "subset"] = "default"
     fsync: bool = False

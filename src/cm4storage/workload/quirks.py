@@ -184,6 +184,18 @@ def _inert(workload: Workload) -> Iterator[Problem]:
         )
 
 
+def _checkpoints(workload: Workload) -> Iterator[Problem]:
+    """Say how the checkpoints of a training differ from DLIO's."""
+    steps = workload.checkpoint.steps_between_checkpoints
+    if not (workload.workflow.checkpoint and workload.workflow.train):
+        return
+    what = f"checkpoint.steps_between_checkpoints: {steps}"
+    if steps > 0 and workload.train.epochs > 1:
+        yield _remark(what, "DLIO counts steps anew in each epoch; here they count over all epochs")
+    if steps == 0:
+        yield _remark(what, "neither steps nor epochs are followed by checkpoints, in DLIO as here")
+
+
 def _metric(workload: Workload) -> Iterator[Problem]:
     if workload.metric.au > 1:
         yield _remark(
@@ -244,6 +256,7 @@ def _absent_train(explained: Explained) -> Iterator[Problem]:
 
 
 _BY_WORKLOAD: tuple[Callable[[Workload], Iterator[Problem]], ...] = (
-    _subfolders, _record_size, _prefetch, _loader, _shuffles, _steps, _inert, _metric, _workflow,
+    _subfolders, _record_size, _prefetch, _loader, _shuffles, _steps, _inert, _checkpoints, _metric,
+    _workflow,
 )  # fmt: skip
 _BY_TEXT: tuple[Callable[[Explained], Iterator[Problem]], ...] = (_given_texts, _absent_train)
