@@ -87,17 +87,29 @@ class DlioRun:
         workload = self.explained.workload
         if not workload.workflow.generate_data:
             require_training(workload, self.explained.source)
-        _lend_credentials(self.explained, self.line)
-        location = data_location(workload)
-        self._make_folders()
         begin = datetime.now().astimezone()
-        if workload.workflow.generate_data:
-            prepared = prepare(workload, location, progress, say, placement=at_root)
-            say(f"data set {location.uri}: {prepared.reason}")
+        location = self.prepare(progress, say)
         if not workload.workflow.train:
             self._log_generation(begin)
             return None
         return self._train(location, progress)
+
+    def prepare(self, progress: Progress, say: Callable[[str], None]) -> StoreLocation:
+        """Make the folders, and generate a data set where the workflow wants one; say where it is.
+
+        Raises
+        ------
+        StorageFault
+            As `conduct`.
+        """
+        workload = self.explained.workload
+        _lend_credentials(self.explained, self.line)
+        location = data_location(workload)
+        self._make_folders()
+        if workload.workflow.generate_data:
+            prepared = prepare(workload, location, progress, say, placement=at_root)
+            say(f"data set {location.uri}: {prepared.reason}")
+        return location
 
     def _train(self, location: StoreLocation, progress: Progress) -> RunFigures:
         resolved = kept(self.explained)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.units import MIB
+from cm4storage.workload.checkpoint_scaling import quick_checkpoint_settings
 
 if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
@@ -30,7 +31,7 @@ def quick_settings(workload: Workload) -> dict[str, Any]:
     is smaller already stays.
     """
     if workload.writes_checkpoints_only:
-        return {}
+        return quick_checkpoint_settings(workload)
     dataset = workload.dataset
     samples = min(_quick_steps(workload) * workload.reader.batch_size, workload.total_samples)
     files = min(max(2, math.ceil(samples / dataset.num_samples_per_file)), dataset.num_files_train)
