@@ -310,6 +310,8 @@ def test_a_server_that_is_stopped_at_once_keeps_what_it_took(server_dir: Path) -
         with open_store(location(server_dir)) as store:
             store.write(f"key-{turn}", [memoryview(bytes([turn]) * 100_000)])
         assert socket_files(server_dir) == []
+        # Then the volumes would not be found for a while, and requests would wait.
+        assert "Not current leader" not in (server_dir / "log" / "server.log").read_text()
     with open_store(location(server_dir)) as store:
         for turn in range(3):
             with store.read(f"key-{turn}") as view:

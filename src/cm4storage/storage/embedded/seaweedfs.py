@@ -66,6 +66,7 @@ class SeaweedFS:
             "-s3.port.lance=0",
             "-webdav=false",
             "-admin.ui=false",
+            "-master.resumeState=false",  # else volumes may wait for its election, up to 20 s
             "-master.telemetry=false",
             "-disableHttp",  # without it the filer takes objects without any credentials
             "-filer.localSocket=f.sock",
