@@ -16,8 +16,8 @@ from source_trees import (
     ring_of_file,
 )
 
-UPPER = frozenset({"loader", "dataset", "checkpoint", "report", "submission"})
-LOWER = frozenset({"workload", "storage", "formats", "ranks", "results"})
+UPPER = frozenset({"loader", "dataset", "checkpoint", "report", "submission", "sweep"})
+LOWER = frozenset({"workload", "storage", "formats", "ranks", "results", "plugins"})
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "core": frozenset(),

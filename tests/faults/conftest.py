@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cells import run_all
 from proxy import FaultyProxy
-from worlds import S3World
+from worlds import WORLDS, world_of
 
 from cm4storage.storage import embedded
 from cm4storage.storage.location import StoreLocation
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from cells import Cell, Outcome, World
 
+OTHERS = sorted(set(WORLDS) - {"s3-obstore"})
+
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.EmbeddedServer]:
@@ -28,9 +30,20 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Emb
 
 
 @pytest.fixture(scope="session")
-def world(s3_server: embedded.EmbeddedServer) -> World:
-    """Give a service and a client."""
-    return S3World(s3_server)
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.EmbeddedServer]:
+    """One embedded Azure server."""
+    with embedded.connect(tmp_path_factory.mktemp("azure-server"), "azure") as server:
+        yield server
+
+
+@pytest.fixture(
+    scope="session",
+    params=["s3-obstore", *(pytest.param(name, marks=pytest.mark.soak) for name in OTHERS)],
+)
+def world(request: pytest.FixtureRequest) -> World:
+    """Give a service and a client; the soak session tries all of them."""
+    server = request.getfixturevalue(f"{WORLDS[request.param][0]}_server")
+    return world_of(request.param, server)
 
 
 @pytest.fixture(scope="session")

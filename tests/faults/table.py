@@ -1,4 +1,4 @@
-"""Print the fault table of a real S3 server: ``python tests/faults/table.py``."""
+"""Print the fault table of a real server: ``python tests/faults/table.py [WORLD] [-v]``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import time
 from pathlib import Path
 
 from cells import TURNS, as_table, run_all
-from worlds import S3World
+from worlds import WORLDS, world_of
 
 from cm4storage.storage import embedded
 
 
 def main() -> int:
-    """Run all cells and show them; -v shows the texts."""
-    with tempfile.TemporaryDirectory() as folder, embedded.connect(Path(folder) / "s3") as server:
-        world, begin = S3World(server), time.monotonic()
+    """Run all cells of a world (s3-obstore) and show them; -v shows the texts."""
+    name = next((word for word in sys.argv[1:] if word in WORLDS), "s3-obstore")
+    kind = WORLDS[name][0]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        embedded.connect(Path(folder, kind), kind) as server,
+    ):
+        world, begin = world_of(name, server), time.monotonic()
         outcomes = run_all(world)
     for turn in TURNS:
         sys.stdout.write(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,10 @@ from cm4storage.workload.resolve import kept
 from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cm4storage.core.progress import Progress
+    from cm4storage.plugins.lifecycle import Plugin
     from cm4storage.results.figures import RunFigures
     from cm4storage.workload.explain import Explained
     from cm4storage.workload.hydra_line import HydraLine
@@ -57,12 +58,15 @@ class DlioRun:
         ``hydra.run.dir``, absolute.
     command : str
         How it was started; recorded.
+    lifecycle : mapping
+        The plugins of the workload by their names.
     """
 
     line: HydraLine
     explained: Explained
     run_dir: Path
     command: str
+    lifecycle: Mapping[str, Plugin] = field(default_factory=dict)
 
     @property
     def output_dir(self) -> Path:
@@ -83,21 +87,40 @@ class DlioRun:
         workload = self.explained.workload
         if not workload.workflow.generate_data:
             require_training(workload, self.explained.source)
-        _lend_credentials(self.explained, self.line)
-        location = data_location(workload)
-        self._make_folders()
         begin = datetime.now().astimezone()
-        if workload.workflow.generate_data:
-            prepared = prepare(workload, location, progress, say, placement=at_root)
-            say(f"data set {location.uri}: {prepared.reason}")
+        location = self.prepare(progress, say)
         if not workload.workflow.train:
             self._log_generation(begin)
             return None
         return self._train(location, progress)
 
+    def prepare(self, progress: Progress, say: Callable[[str], None]) -> StoreLocation:
+        """Make the folders, and generate a data set where the workflow wants one; say where it is.
+
+        Raises
+        ------
+        StorageFault
+            As `conduct`.
+        """
+        workload = self.explained.workload
+        _lend_credentials(self.explained, self.line)
+        location = data_location(workload)
+        self._make_folders()
+        if workload.workflow.generate_data:
+            prepared = prepare(workload, location, progress, say, placement=at_root)
+            say(f"data set {location.uri}: {prepared.reason}")
+        return location
+
     def _train(self, location: StoreLocation, progress: Progress) -> RunFigures:
         resolved = kept(self.explained)
-        job = Job(resolved, location, Limits(), self.command, open_data=open_in_place)
+        job = Job(
+            resolved,
+            location,
+            Limits(),
+            self.command,
+            lifecycle=self.lifecycle,
+            open_data=open_in_place,
+        )
         run = run_benchmark(job, progress)
         computed = figures.of_run(run.record)
         is_old = self.explained.dialect.name == RELEASE_2024
@@ -169,9 +192,27 @@ def data_location(workload: Workload) -> StoreLocation:
     UserError
         For a storage that this version does not have.
     """
-    storage, folder = workload.storage, workload.dataset.data_folder
+    folder = workload.dataset.data_folder
+    path = os.path.join(workload.storage.storage_root, folder)  # noqa: PTH118
+    return _location(workload, folder, path)
+
+
+def checkpoint_location(workload: Workload) -> StoreLocation:
+    """Return where DLIO has the checkpoints: ``checkpoint_folder``, an object's name in S3.
+
+    Raises
+    ------
+    UserError
+        As `data_location`.
+    """
+    folder = workload.checkpoint.checkpoint_folder
+    return _location(workload, folder, folder)
+
+
+def _location(workload: Workload, folder: str, path: str) -> StoreLocation:
+    storage = workload.storage
     if storage.storage_type in ("local_fs", "direct_fs"):
-        return StoreLocation.parse(os.path.join(storage.storage_root, folder))  # noqa: PTH118
+        return StoreLocation.parse(path)
     if storage.storage_type != "s3":
         raise UserError(
             f"storage.storage_type: {storage.storage_type} is not supported by this version",

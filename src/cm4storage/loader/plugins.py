@@ -6,11 +6,10 @@ of an entry point in its group. docs/guide/plugins.md has an example of each.
 
 from __future__ import annotations
 
-import pkgutil
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cm4storage.core.errors import UserError
+from cm4storage.plugins.naming import load_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -96,38 +95,11 @@ class Plugins:
         """
         reader, train = workload.reader, workload.train
         return Plugins(
-            self.reader or _load(reader.reader_classname, READERS, "reader.reader_classname"),
-            self.sampler or _load(reader.sampler_classname, SAMPLERS, "reader.sampler_classname"),
+            self.reader or load_named(reader.reader_classname, READERS, "reader.reader_classname"),
+            self.sampler
+            or load_named(reader.sampler_classname, SAMPLERS, "reader.sampler_classname"),
             self.loader
-            or _load(reader.data_loader_classname, LOADERS, "reader.data_loader_classname"),
+            or load_named(reader.data_loader_classname, LOADERS, "reader.data_loader_classname"),
             self.compute_step
-            or _load(train.compute_classname, COMPUTE_STEPS, "train.compute_classname"),
+            or load_named(train.compute_classname, COMPUTE_STEPS, "train.compute_classname"),
         )
-
-
-def _load(name: str | None, group: str, key: str) -> Callable[..., Any] | None:
-    """Return the class or function that a key names; None where it names none.
-
-    Raises
-    ------
-    UserError
-        If there is none.
-    """
-    if name is None:
-        return None
-    from importlib.metadata import entry_points  # takes as long as numpy's arrays
-
-    found = entry_points(group=group, name=name)
-    try:
-        made: Callable[..., Any]
-        made = next(iter(found)).load() if found else pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"{key}: {name!r} cannot be loaded: {error}",
-            where=key,
-            meaning=f"it is neither an entry point of {group} nor the name of an object",
-            advice="write package.module.Class, and put the package on PYTHONPATH or install it",
-        ) from error
-    if not callable(made):
-        raise UserError(f"{key}: {name!r} is not a class or function", where=key)
-    return made

@@ -20,7 +20,7 @@ _COLUMNS = {"p50": "P50", "p95": "P95", "p99": "P99", "p99_9": "P99.9", "max": "
 _REASONS_SHOWN = 2
 
 
-def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
+def render(report: dict[str, Any], folder: str, rerun_command: str, page: str = "") -> str:
     """Return the lines that sum up a run.
 
     Parameters
@@ -31,11 +31,15 @@ def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
         Where the results are.
     rerun_command : str
         The command that runs it again.
+    page : str, optional
+        The file to open in a browser; no line is shown without it.
     """
     lines = [_title(report), "", *_figures(report), "", *_latencies(report), ""]
     lines += [f"note: {note}" for note in report["notes"]]
     lines += [f"skipped: {fault.splitlines()[0]}" for fault in report["first_faults"][:3]]
-    lines += [f"results   {folder}", f"run again {rerun_command}"]
+    lines.append(f"results   {folder}")
+    lines += [f"page      {page}"] if page else []
+    lines.append(f"run again {rerun_command}")
     return "\n".join(lines)
 
 
@@ -61,6 +65,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
         *_retries(report),
         *_page_cache(report),
         *_evaluation(report),
+        *_checkpoints(report),
     ]
 
 
@@ -88,6 +93,23 @@ def _evaluation(report: dict[str, Any]) -> list[str]:
         return []
     times = format_count(len(rates), "evaluation")
     return [_row("evaluation", f"{sum(rates) / len(rates):,.1f} samples/s  ({times})")]
+
+
+def _checkpoints(report: dict[str, Any]) -> list[str]:
+    """Return how long checkpoints stalled the training and how fast they were written, if any."""
+    written, failed = report["checkpoint_written"], report["checkpoint_failed"]
+    lines = [_row("checkpoints failed", str(failed))] if failed else []
+    if not written:
+        return lines
+    amount = format_bytes(report["checkpoint_size_bytes"])
+    rate = report["checkpoint_write_mib_per_s"]
+    speed = "" if rate is None else f" at {rate:,.1f} MiB/s"
+    stalls = [format_seconds(report[f"checkpoint_stall_{which}_s"]) for which in ("mean", "max")]
+    return [
+        _row("checkpoints", f"{written} with {amount}{speed}"),
+        _row("stall of a checkpoint", f"{stalls[0]} in the mean, {stalls[1]} at most"),
+        *lines,
+    ]
 
 
 def _epochs(report: dict[str, Any]) -> str:

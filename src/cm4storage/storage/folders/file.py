@@ -18,12 +18,14 @@ from cm4storage.storage.folders.file_access import (
     unfilled,
 )
 from cm4storage.storage.folders.folder import FolderStore
+from cm4storage.storage.folders.writeback import LeftToTheKernel, Writeback
 from cm4storage.storage.loans import Loan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cm4storage.storage.buffers import BufferPool
+    from cm4storage.storage.folders.writeback import Progress
 
 _SIZE_BYTES: Final = attrgetter("nbytes")
 _SMALL_CHUNK_BYTES: Final = 4096
@@ -65,7 +67,8 @@ class FileStore(FolderStore):
             os.close(descriptor)
 
     def _write_chunks(self, descriptor: int, chunks: Iterable[memoryview], path: str) -> int:
-        return _write_chunks(descriptor, chunks, path)
+        progress = Writeback(descriptor) if self._fsync else LeftToTheKernel()
+        return _write_chunks(descriptor, chunks, path, progress)
 
 
 class _Loan(Loan):
@@ -129,7 +132,9 @@ def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, 
     return total
 
 
-def _write_chunks(descriptor: int, chunks: Iterable[memoryview], path: str) -> int:
+def _write_chunks(
+    descriptor: int, chunks: Iterable[memoryview], path: str, progress: Progress
+) -> int:
     """Write all chunks, small ones together with what follows: a call costs more than they do."""
     size_bytes, small = 0, bytearray()
     for given in chunks:
@@ -138,6 +143,7 @@ def _write_chunks(descriptor: int, chunks: Iterable[memoryview], path: str) -> i
             small += chunk
             continue
         size_bytes += _write_fully(descriptor, [memoryview(small), chunk], size_bytes, path)
+        progress.note(size_bytes)
         small = bytearray()
     return size_bytes + _write_fully(descriptor, [memoryview(small)], size_bytes, path)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.units import MIB
+from cm4storage.storage.objects import service as services
 from cm4storage.storage.objects.client import DIGEST_NAME, LIST_PAGE, Answer
 from cm4storage.storage.objects.failure import (
     KINDS_BY_STATUS,
@@ -19,7 +20,6 @@ from cm4storage.storage.objects.failure import (
     ObjectFailure,
 )
 from cm4storage.storage.objects.sending import Parts
-from cm4storage.storage.objects.service import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from cm4storage.storage.store import ObjectStat
 
 if TYPE_CHECKING:
@@ -223,12 +223,17 @@ class AzureSdkClient:
             raise failure_of(error, self._redacted) from None
 
 
+_FIRST_REFUSAL: Final = 300
+
+
 def failure_of(error: Exception, redacted: Callable[[str], str] = str) -> ObjectFailure:
     """Read an error of the library; what is no error of its is a defect, and raised."""
     from azure.core import exceptions
 
     if isinstance(error, ValueError) and "Content-Range" in str(error):
         return ObjectFailure(Kind.BROKEN_OFF, "the service did not say which bytes it sent")
+    if isinstance(error, ValueError) and type(error).__name__ == "DeserializationError":
+        return ObjectFailure(Kind.BROKEN_OFF, "the head of the answer makes no sense")
     if not isinstance(error, exceptions.AzureError):
         # The library itself stumbles over answers without Azure's codes, as gateways give them.
         if not isinstance(error.__context__, exceptions.HttpResponseError):
@@ -236,7 +241,7 @@ def failure_of(error: Exception, redacted: Callable[[str], str] = str) -> Object
         error = error.__context__
     message = redacted(_message_of(error))[:LONGEST_MESSAGE]  # a part of a secret is not found
     status = getattr(error, "status_code", None)
-    if status is None:
+    if status is None or status < _FIRST_REFUSAL:  # else what it sent was cut off
         return ObjectFailure(_unanswered(error), message)
     code = getattr(error, "error_code", None) or ""
     code = str(getattr(code, "value", code))
@@ -304,8 +309,8 @@ def _container_client(service: AzureService, container: str, session: Any) -> An
         session=session,
         session_owner=False,
         use_env_settings=not service.is_loopback,
-        connection_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
+        connection_timeout=services.CONNECT_TIMEOUT_S,
+        read_timeout=services.READ_TIMEOUT_S,
         connection_data_block_size=_SOCKET_BLOCK_BYTES,
         connection_verify=_certificates(),
     )

@@ -89,7 +89,8 @@ class Boto3Client:
     def head(self, key: str) -> int:
         """See `ObjectClient.head`."""
         with _TRANSLATED:
-            return int(self._s3.head_object(**self._at(key))["ContentLength"])
+            answer = self._s3.head_object(**self._at(key))
+        return _range_of(answer)[2]
 
     def put(self, key: str, body: bytearray, digest: str) -> None:
         """See `ObjectClient.put`."""
