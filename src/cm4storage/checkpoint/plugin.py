@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass, replace
+from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.checkpoint.background import Background
@@ -157,8 +158,8 @@ class CheckpointPlugin(Plugin):
     def initialize(self, context: RunContext | None = None) -> None:
         """Open the store; `context` is None in another loop."""
         self._context = context
-        if context is not None:
-            self._interrupted = context.interrupted
+        self._background = Background()  # the last run's has ended
+        self._interrupted = threading.Event() if context is None else context.interrupted
         location = self._place()
         if context is not None:  # what it imports is not for the first checkpoint to wait for
             payload_of(context.workload, 0, context.ranks.rank)
@@ -169,7 +170,7 @@ class CheckpointPlugin(Plugin):
 
     def before_epoch(self, epoch: int) -> None:
         """Note the number of the epoch."""
-        self._epoch = epoch
+        self._epoch = index(epoch)
 
     def after_step(self, step: int, state: StateSource = None) -> None:
         """Write a checkpoint if one is due.
@@ -190,22 +191,22 @@ class CheckpointPlugin(Plugin):
         UserError
             If there is no state, or something in it that cannot be saved.
         """
-        self._step = step
+        self._step = index(step)  # those of numpy and torch are no numbers for JSON
         if self._background.is_ready:
             self._collect()
-        if self._steps.is_due(step):
-            self._save(step, state)
+        if self._steps.is_due(self._step):
+            self._save(self._step, state)
 
     def after_epoch(self, epoch: int, state: StateSource = None) -> None:
         """Write a checkpoint if one is due; see `after_step`.
 
         Its step is the last of the epoch, or the epoch where nobody tells of steps.
         """
-        self._epoch = epoch
+        self._epoch = index(epoch)
         if self._background.is_ready:
             self._collect()
-        if self._epochs.is_due(epoch):
-            self._save(self._step or epoch, state)
+        if self._epochs.is_due(self._epoch):
+            self._save(self._step or self._epoch, state)
 
     def finalize(self) -> None:
         """Wait for what is written in the background, or give it up; close the store."""
@@ -331,7 +332,7 @@ class CheckpointPlugin(Plugin):
         )
         try:
             if self.settings.keep_last is not None:
-                catalogue.keep_last(self.settings.keep_last)
+                catalogue.keep_last(self.settings.keep_last, begun.step)
         except StorageFault as fault:
             return replace(ended, fault=fault)
         return ended
@@ -353,7 +354,8 @@ class CheckpointPlugin(Plugin):
         self.checkpoints.append(record)
         if ended.fault is None:
             return
-        what = f"the checkpoint of step {begun.step} failed: {ended.fault.what}"
+        failed = "failed" if not ended.key else "is complete, but no older one could be removed"
+        what = f"the checkpoint of step {begun.step} {failed}: {ended.fault.what}"
         if self.settings.on_error == "stop":
             ended.fault.what = what
             ended.fault.advice = ended.fault.advice or _ADVICE

@@ -1,0 +1,124 @@
+"""What loops of other frameworks hand in, and what becomes of it."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import cm4storage
+from cm4storage.core.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def saver(folder, **options):
+    return cm4storage.CheckpointPlugin(
+        folder, **{"run_id": "r", "steps_between_checkpoints": 1} | options
+    )
+
+
+def restored(folder, **options):
+    with saver(folder, **options) as plugin:
+        return plugin.restore()
+
+
+def saved(folder, state, **options):
+    with saver(folder, **options) as plugin:
+        plugin.after_step(1, state)
+    return restored(folder, **options).state
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_numbers_that_json_has_not_come_back(tmp_path, is_async):
+    state = {"best": math.inf, "worst": -math.inf, "last": [math.nan, 1.5], "w": np.ones(2)}
+    back = saved(tmp_path, state, is_async=is_async)
+    assert (back["best"], back["worst"], back["last"][1]) == (math.inf, -math.inf, 1.5)
+    assert math.isnan(back["last"][0])
+
+
+def test_tensors_whose_paths_read_alike_keep_their_own_data(tmp_path):
+    zeros, ones, twos = (np.full(2, n) for n in range(3))
+    back = saved(
+        tmp_path,
+        {"a.b": zeros, "a": {"b": ones, "b~2": twos}, 1: zeros, "1": ones, "__metadata__": twos},
+    )
+    assert [back["a.b"][0], back["a"]["b"][0], back["a"]["b~2"][0]] == [0, 1, 2]
+    assert [back[1][0], back["1"][0], back["__metadata__"][0]] == [0, 1, 2]
+    names = load_file(tmp_path / "r/step_00000001.ckpt")
+    assert len(names) == 6
+    assert "__metadata__" not in names
+
+
+@pytest.mark.parametrize(
+    ("state", "match"),
+    [
+        ({"a": np.ones(2), "a/b": np.ones(2)}, "tensor and that of a dictionary"),
+        ({"a/b": np.ones(2), "a": np.ones(2)}, "tensor and that of a dictionary"),
+        ({"a": np.ones(2, np.uint16)}, "cannot hold elements of type U16"),
+    ],
+)
+def test_what_no_torch_file_can_hold_is_refused(tmp_path, state, match):
+    with pytest.raises(UserError, match=match):
+        saved(tmp_path, state, container="torch")
+
+
+def test_steps_and_epochs_may_be_numbers_of_numpy(tmp_path):
+    with saver(tmp_path, steps_between_checkpoints=2) as plugin:
+        plugin.before_epoch(np.int32(3))
+        plugin.after_step(np.int64(2), {"w": np.ones(2)})
+    found = restored(tmp_path)
+    assert (found.step, found.epoch) == (2, 3)
+
+
+def test_a_plugin_serves_one_run_after_the_other(tmp_path):
+    plugin = saver(tmp_path, is_async=True)
+    for step in (1, 2):
+        with plugin:
+            plugin.after_step(step, {"w": np.full(2, step)})
+    assert [each.step for each in plugin.checkpoints] == [1, 2]
+    assert restored(tmp_path).state["w"][0] == 2
+
+
+def test_what_could_not_be_restored_is_not_kept_in_the_place_of_what_can(tmp_path):
+    with saver(tmp_path) as plugin:
+        for step in (1, 2, 3):
+            plugin.after_step(step, {"w": np.full(100, step)})
+    for step in (2, 3):
+        damage(tmp_path / f"r/step_{step:08}.ckpt")
+    with saver(tmp_path, keep_last=1) as plugin:
+        found = plugin.restore()
+        assert (found.step, [step for step, _ in found.passed_over]) == (1, [3, 2])
+        plugin.after_step(2, {"w": np.full(100, 22)})
+    again = restored(tmp_path)
+    assert (again.step, again.state["w"][0]) == (2, 22)
+    assert not (tmp_path / "r/step_00000001.ckpt").exists()
+
+
+def test_the_copy_of_a_run_has_files_of_its_own(tmp_path):
+    saved(tmp_path, {"w": np.ones(2)})
+    shutil.copytree(tmp_path / "r", tmp_path / "copy")
+    with saver(tmp_path) as plugin:  # goes on, and writes the step anew
+        plugin.after_step(1, {"w": np.zeros(2)})
+    assert restored(tmp_path, run_id="copy").state["w"][0] == 1
+
+
+def test_a_manifest_under_the_name_of_another_step_is_passed_over(tmp_path):
+    saved(tmp_path, {"w": np.ones(2)})
+    for kind in ("ckpt", "json"):
+        path = tmp_path / f"r/step_00000001.{kind}"
+        shutil.copy(path, path.with_stem("step_00000007"))
+    found = restored(tmp_path)
+    assert found.step == 1
+    assert found.passed_over == ((7, "its manifest is that of step 1"),)
+
+
+def damage(path: Path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
