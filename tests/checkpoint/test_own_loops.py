@@ -118,6 +118,19 @@ def test_a_manifest_under_the_name_of_another_step_is_passed_over(tmp_path):
     assert found.passed_over == ((7, "its manifest is that of step 1"),)
 
 
+def test_a_loop_that_tells_of_epochs_alone_goes_on_with_the_next(tmp_path):
+    options = {"steps_between_checkpoints": -1, "epochs_between_checkpoints": 1}
+    for first in (1, 3):
+        with saver(tmp_path, **options) as plugin:
+            plugin.restore()
+            for epoch in (first, first + 1):
+                plugin.after_epoch(epoch, {"w": np.full(2, epoch)})
+    names = {path.name for path in (tmp_path / "r").glob("*.ckpt")}
+    assert names == {f"step_{epoch:08}.ckpt" for epoch in range(1, 5)}
+    found = restored(tmp_path, **options)
+    assert (found.step, found.epoch, found.state["w"][0]) == (4, 4, 4)
+
+
 def damage(path: Path):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1

@@ -244,7 +244,7 @@ class CheckpointPlugin(Plugin):
         if convert is not None:
             state = _converted(state, convert)
         manifest = found.manifest
-        self._step, self._epoch = manifest.step, manifest.epoch
+        self._epoch = manifest.epoch
         self._steps.is_due(manifest.step)
         if manifest.epoch is not None:
             self._epochs.is_due(manifest.epoch)
