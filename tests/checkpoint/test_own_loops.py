@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
+import resource
 import shutil
+import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -129,6 +134,42 @@ def test_a_loop_that_tells_of_epochs_alone_goes_on_with_the_next(tmp_path):
     assert names == {f"step_{epoch:08}.ckpt" for epoch in range(1, 5)}
     found = restored(tmp_path, **options)
     assert (found.step, found.epoch, found.state["w"][0]) == (4, 4, 4)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.filterwarnings("ignore:the checkpoint of step:RuntimeWarning")
+def test_a_failed_checkpoint_keeps_neither_threads_nor_the_state(tmp_path, is_async, small_files):
+    before = set(threading.enumerate())
+    with saver(tmp_path, is_async=is_async, on_error="warn") as plugin, small_files:
+        gc.disable()
+        try:
+            array = np.ones(30_000_000, np.uint8)
+            alive = weakref.ref(array)
+            for step in (1, 2):
+                plugin.after_step(step, {"w": array})
+            del array
+            plugin.finalize()
+            assert [bool(each.error) for each in plugin.checkpoints] == [True, True]
+            assert alive() is None
+            assert set(threading.enumerate()) <= before
+        finally:
+            gc.enable()
+
+
+@pytest.fixture
+def small_files():
+    """Return a context in which no file can be larger than a MiB."""
+
+    @contextlib.contextmanager
+    def limited():
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited()
 
 
 def damage(path: Path):

@@ -325,6 +325,7 @@ class CheckpointPlugin(Plugin):
                 provenance=self._provenance(),
             )
         except StorageFault as fault:
+            fault = _without_frames(fault) if self.settings.on_error == "warn" else fault
             return _Ended(local_now(), time.perf_counter() - begin, fault=fault)
         file = manifest.file
         ended = _Ended(
@@ -389,6 +390,15 @@ class _Interruptible:
         if self._interrupted.is_set():
             raise _GivenUp
         self._payload.fill(number, start, buffer)
+
+
+def _without_frames(fault: StorageFault) -> StorageFault:
+    """Return a fault that the run survives, without the frames that still hold the state."""
+    error: BaseException | None = fault
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+    return fault
 
 
 def _newest_state(checkpoints: Checkpoints) -> tuple[Found, Any]:
