@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.core.memory import peak_memory_bytes
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.lifecycle import Lifecycle, RunContext
 from cm4storage.loader.limits import Conduct
@@ -146,10 +147,7 @@ def save_order(run: Run, workload: Workload, folder: Path) -> None:
 def _record(
     job: Job, dataset: ReadableDataset, outcome: Outcome, lifecycle: Lifecycle, start: datetime
 ) -> RunRecord:
-    from cm4storage.results import environment  # costs time that the first step would wait
-
     end = datetime.now().astimezone()
-    host = environment.describe()
     return RunRecord(
         start=start.replace(tzinfo=None).isoformat(timespec="microseconds"),
         end=end.replace(tzinfo=None).isoformat(timespec="microseconds"),
@@ -165,7 +163,7 @@ def _record(
             "digest": outcome.order_digest,
             "first_sample_ids": outcome.first_sample_ids,
         },
-        environment={"host": host, "command": job.command},
+        environment=_environment(job),
         limits=asdict(job.limits),
         epochs=outcome.epochs,
         stages=_stages(outcome.counters),
@@ -175,7 +173,23 @@ def _record(
         retries=dataset.store.retries,
         checkpoints=lifecycle.gathered("checkpoints"),
         plugins=lifecycle.spent_s,
+        peak_memory_bytes=peak_memory_bytes(),
     )
+
+
+def _environment(job: Job) -> dict[str, Any]:
+    """Return what the run ran on and how it was started."""
+    # Imported here, and asked after the run: it costs time that the first step would wait.
+    from cm4storage.results import environment, file_system, source_state
+
+    root = job.data_root
+    folder = root.path if root.is_folder else root.server_dir
+    return {
+        "host": environment.describe(),
+        "file_system": file_system.describe(folder) if folder else None,
+        "git": source_state.describe(),
+        "command": job.command,
+    }
 
 
 def _plugins(job: Job) -> dict[str, Any]:

@@ -143,10 +143,11 @@ class Phase:
         if self._conduct.is_cold:
             self._cache.evict()
         resident_before = self._cache.resident_fraction()
-        start, begin = local_now(), time.perf_counter()
+        start, begin, begin_cpu = local_now(), time.perf_counter(), time.process_time()
         with self._batches(number, steps) as batches:
             times = self._steps((number - 1) * steps, durations_s, batches, progress)
             end, duration_s = local_now(), time.perf_counter() - begin
+            cpu_s = time.process_time() - begin_cpu
         counters = self._layers.really_read(batches.counters())
         _require_some(counters)
         self.counters.merge(counters)
@@ -165,6 +166,7 @@ class Phase:
             skipped_files=counters.skipped_files,
             resident_before=resident_before,
             resident_after=self._cache.resident_fraction(),
+            cpu_s=cpu_s,
         )
 
     def _steps(
