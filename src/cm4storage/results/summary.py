@@ -14,6 +14,7 @@ from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results import blocks
 from cm4storage.results.dlio_log import dlio_log
 from cm4storage.results.metrics import Spread, of_epoch
+from cm4storage.results.mlperf_metadata import write_metadata
 from cm4storage.workload.entries import nested
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ _MIB = 2**20
 
 
 def write_dlio_files(figures: RunFigures, folder: Path) -> None:
-    """Write DLIO's files into `folder`; ``summary.json`` last, as the sign of a complete run."""
+    """Write DLIO's files, and MLPerf Storage's, into `folder`; ``summary.json`` last, as the sign of a complete run."""
     _write_config(figures, folder / "dlio_config")
+    write_metadata(figures, folder)
     write_statistics(figures, folder)
 
 
@@ -261,8 +263,9 @@ def _write_config(figures: RunFigures, folder: Path) -> None:
         "hydra": {
             "run": {"dir": str(folder.parent)},
             "output_subdir": folder.name,
-            "overrides": {"task": overrides},
-            "job": {"name": "cm4storage"},
+            "overrides": {"hydra": [], "task": overrides},
+            "job": {"name": "cm4storage", "num": 0, "config_name": "config"},
+            "runtime": {"output_dir": str(folder.parent), "choices": {"workload": name}},
         }
     }
     folder.mkdir(exist_ok=True)
