@@ -134,6 +134,7 @@ def test_run_and_report_leave_what_dlio_leaves(cm4storage, run_folder, tmp_path)
     assert {re.sub(r"\d{8}_\d{6}", "TIME", path.name) for path in folder.iterdir()} == {
         "run.json", "report.json", "report.csv", "cm-result.json", "summary.json", "0_output.json",
         "0_per_epoch_stats.json", "dlio_config", "dlio.log", "training_TIME_metadata.json",
+        "time_series.csv",
     }  # fmt: skip
     summary = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
     assert summary["num_files_train"] == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -14,14 +15,17 @@ from cm4storage.loader.limits import Conduct
 from cm4storage.loader.plugins import Plugins
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
+from cm4storage.loader.sampling import Sampler, sampled
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.results.records import RunRecord
+from cm4storage.results.time_series import FILE_NAME
 from cm4storage.storage.opening import client_of
 from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import TextIO
 
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.opening import Opener, ReadableDataset
@@ -69,10 +73,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run gives: its record, and the order of each epoch by its number."""
+    """What one run gives: its record, and the order of each epoch by its number.
+
+    Attributes
+    ----------
+    time_series : str
+        The content of ``time_series.csv``, where no stream was given for it.
+    """
 
     record: RunRecord
     order: Callable[[int], EpochOrder]
+    time_series: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,8 +94,13 @@ class Finished:
     folder: Path
 
 
-def run_benchmark(job: Job, progress: Progress) -> Run:
+def run_benchmark(job: Job, progress: Progress, series: TextIO | None = None) -> Run:
     """Run `job`.
+
+    Parameters
+    ----------
+    series : TextIO, optional
+        Where the time series goes while the run goes on.
 
     Raises
     ------
@@ -102,9 +118,12 @@ def run_benchmark(job: Job, progress: Progress) -> Run:
         trainer = Trainer(
             workload, dataset.store, ranks, progress, job.conduct, job.plugins, lifecycle
         )
-        with lifecycle.running(context):
+        sampler = Sampler(trainer, workload.output.exclude_start_steps)
+        rows = io.StringIO()
+        with lifecycle.running(context), sampled(sampler, progress, series or rows):
             outcome = trainer.run(job.limits)
-    return Run(_record(job, dataset, outcome, lifecycle, start), outcome.order)
+    record = _record(job, dataset, outcome, lifecycle, start)
+    return Run(record, outcome.order, rows.getvalue())
 
 
 def run_id_of(workload: Workload, start: datetime) -> str:
@@ -123,7 +142,8 @@ def run_and_save(job: Job, results_dir: Path, progress: Progress) -> Finished:
     parent = results_dir / "training" / job.resolved.workload.model.name / "run"
     with unfinished_folder(parent) as unfinished:
         start = datetime.now().astimezone()
-        run = run_benchmark(job, progress)
+        with (unfinished / FILE_NAME).open("w", encoding="ascii") as series:
+            run = run_benchmark(job, progress, series)
         run.record.save(unfinished)
         if job.conduct.records_order:
             save_order(run, job.resolved.workload, unfinished)

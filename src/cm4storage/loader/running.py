@@ -11,14 +11,16 @@ from cm4storage.loader.lifecycle import NO_PLUGINS, Lifecycle
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.phase import Phase
 from cm4storage.loader.plugins import Plugins
+from cm4storage.loader.sampling import Counts
 from cm4storage.workload.plan import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cm4storage.core.progress import Progress
     from cm4storage.loader.file_reader import ReadCounters
     from cm4storage.loader.order import EpochOrder
+    from cm4storage.loader.sampling import StepTimes
     from cm4storage.ranks.communicator import Communicator
     from cm4storage.results.records import EpochRecord
     from cm4storage.storage.store import Store
@@ -69,6 +71,7 @@ class Trainer:
         self._store = store
         self._ranks = ranks
         self._progress = progress
+        self._phases: list[Phase] = []
         self._lifecycle = lifecycle
         self._conduct = conduct or Conduct()
         self._plugins = (plugins or Plugins()).completed(workload)
@@ -78,6 +81,18 @@ class Trainer:
                 where="--record_order",
                 advice="leave it out, or let the loader write down what it reads",
             )
+
+    @property
+    def epochs_so_far(self) -> Sequence[StepTimes]:
+        """The steps of each epoch of the training; the last one grows."""
+        return self._phases[0].epochs_so_far if self._phases else ()
+
+    def counts(self) -> Counts:
+        """Return what was done so far; may be called from another thread."""
+        total = Counts(retries=self._store.retries)
+        for phase in tuple(self._phases):
+            total = total.plus(phase.counts())
+        return total
 
     def run(self, limits: Limits) -> Outcome:
         """Run all epochs.
@@ -93,6 +108,7 @@ class Trainer:
         evaluated = [n for n in range(1, epochs + 1) if self._workload.is_evaluated_after(n)]
         training = self._phase(Split.TRAIN)
         evaluation = self._phase(Split.EVAL) if evaluated and eval_steps else None
+        self._phases = [training, *([evaluation] if evaluation else [])]
         total_steps = epochs * steps + (len(evaluated) * eval_steps if evaluation else 0)
         self._progress.start("training", total_steps, "step")
         records: list[EpochRecord] = []

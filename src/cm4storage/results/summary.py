@@ -31,7 +31,10 @@ _MIB = 2**20
 
 
 def write_dlio_files(figures: RunFigures, folder: Path) -> None:
-    """Write DLIO's files, and MLPerf Storage's, into `folder`; ``summary.json`` last, as the sign of a complete run."""
+    """Write DLIO's files, and that of MLPerf Storage's runner, into `folder`.
+
+    ``summary.json`` is the last, as the sign of a complete run.
+    """
     _write_config(figures, folder / "dlio_config")
     write_metadata(figures, folder)
     write_statistics(figures, folder)
