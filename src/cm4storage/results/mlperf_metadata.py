@@ -48,9 +48,10 @@ def metadata(figures: RunFigures, path: Path) -> dict[str, Any]:
         "override_parameters": overrides,
         "system_info": {"hosts": [_host(record.environment["host"])]},
     }
-    return (
-        version_3 | _version_2(figures, path, settings, overrides) | {"executed_command": command}
-    )
+    version_2 = _version_2(figures, path, settings, overrides) | {"executed_command": command}
+    reasons = figures.not_comparable_because
+    mark = {"cm4storage_not_comparable_because": reasons} if reasons else {}
+    return version_3 | version_2 | mark
 
 
 def _version_2(
