@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict_au", action="store_true",
         help="fail, with exit code 4, when the accelerator utilization misses its threshold",
     )  # fmt: skip
+    options.add_output(parser, "the content of report.json")
     options.add_result_file(parser)
 
 
@@ -37,7 +38,12 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     report = write_report_files(run, args.run_dir)
     write_dlio_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
-    console.show(render(report, str(args.run_dir), command))
+    table = render(report, str(args.run_dir), command)
+    if args.out == "json":
+        console.say(table)
+        options.show_json(console, report)
+    else:
+        console.show(table)
     options.write_result(args, {"run_dir": str(args.run_dir), "au_met": report["au_met"]})
     if args.strict_au:
         require_threshold(report)

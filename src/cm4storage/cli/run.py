@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     checkpoint_options.add_arguments(parser)
     options.add_oplog(parser)
+    options.add_output(parser, "the content of report.json")
     options.add_result_file(parser)
 
 
@@ -105,4 +106,10 @@ def _tell(args: argparse.Namespace, console: Console, finished: Finished) -> int
     options.say_retries(console, record.retries)
     console.say(f"record of the run: {finished.folder}")
     options.write_result(args, {"run_dir": str(finished.folder)})
+    if args.out == "json":
+        # Not above: a run is to begin soon.
+        from cm4storage.results import figures
+        from cm4storage.results.report_files import build_report
+
+        options.show_json(console, build_report(figures.of_run(record)))
     return 0

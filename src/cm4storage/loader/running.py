@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.units import format_count, format_seconds
 from cm4storage.loader.lifecycle import NO_PLUGINS, Lifecycle
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.phase import Phase
@@ -118,6 +119,8 @@ class Trainer:
                 records.append(self._epoch(training, number, steps))
                 if evaluation is not None and number in evaluated:
                     evaluations.append(evaluation.run(number, eval_steps, self._progress))
+                    outline = _outline(evaluations[-1], self._workload)
+                    self._progress.tell(f"evaluation after epoch {number}: {outline}")
         finally:
             self._progress.finish()
         return self._outcome(training, records, evaluation, evaluations)
@@ -129,6 +132,7 @@ class Trainer:
         record = training.run(number, steps, self._progress)
         if after is not None:
             after(number)
+        self._progress.tell(f"epoch {number}: {_outline(record, self._workload)}")
         return record
 
     def _phase(self, split: Split) -> Phase:
@@ -154,3 +158,23 @@ class Trainer:
         # An order of its own: a sampler may give each of them an iterator.
         digest = training.order(1).digest()
         return Outcome(records, evaluations, counters, digest, ids, training.order)
+
+
+def _outline(record: EpochRecord, workload: Workload) -> str:
+    """Return what an epoch has given in a few words, for who follows the run."""
+    import numpy as np
+
+    from cm4storage.results.metrics import of_epoch  # not above: a run is to begin soon
+
+    figures, steps = of_epoch(record, workload), len(record.wait_s)
+    au = figures.au_fraction
+    parts = [
+        f"{format_count(steps, 'step')} in {format_seconds(record.duration_s)}",
+        "" if au is None else f"AU {au * 100:.1f} %",
+        f"{figures.read_mib_per_s:,.1f} MiB/s",
+    ]
+    if steps:
+        p99_s = float(np.percentile(record.wait_s, 99, method="inverted_cdf"))
+        parts.append(f"wait P99 {format_seconds(p99_s)}")
+    parts.append(format_count(record.skipped_files, "error"))
+    return ", ".join(filter(None, parts))

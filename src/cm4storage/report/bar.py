@@ -25,6 +25,9 @@ REFRESHES_PER_S = 4
 """Seldom enough that drawing is not seen in what is measured."""
 
 
+_BAR_WIDTH = 20
+
+
 class _Rate(ProgressColumn):
     """Bytes a second, in the binary units of the amount beside it."""
 
@@ -34,11 +37,11 @@ class _Rate(ProgressColumn):
 
 
 def make_bar(stream: TextIO, unit: str) -> Progress:
-    """Return a bar for work in `unit`: amount, rate for bytes, and time left."""
-    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    """Return a bar for work in `unit`: amount, rate for bytes, time left, and a detail."""
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(_BAR_WIDTH)]
     if unit == "B":
         columns += [DownloadColumn(binary_units=True), _Rate()]
     else:
         columns += [MofNCompleteColumn(), TextColumn(f"{unit}s")]
-    columns.append(TimeRemainingColumn())
+    columns += [TimeRemainingColumn(), TextColumn("{task.fields[detail]}", markup=False)]
     return Progress(*columns, console=Console(file=stream), refresh_per_second=REFRESHES_PER_S)
