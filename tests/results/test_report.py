@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import resource
 import subprocess
 from pathlib import Path
@@ -17,7 +18,9 @@ from cm4storage.core.errors import UserError, redact_words
 from cm4storage.results import file_system, source_state
 from cm4storage.results.environment import networks
 from cm4storage.results.report_reading import SCHEMA_FILE, read_report, upgrade
+from cm4storage.results.time_series import HEADER
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
 DL_DRIVER_FIELDS = (
     "benchmark_name", "backend_type", "framework", "total_samples", "total_bytes",
     "throughput_samples_per_sec", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms",
@@ -108,6 +111,18 @@ def test_the_machine_as_other_programs_see_it(report, run_folder):
     kind = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     assert kind.split("/")[0][:3] == {"overlay": "overlayfs"}.get(found["type"], found["type"])[:3]
     assert run_folder.resolve().is_relative_to(found["mount_point"])
+
+
+def test_the_guide_names_every_field_and_column(schema):
+    page = (GUIDE / "reading-the-report.md").read_text(encoding="utf-8")
+    named = {
+        name
+        for cell in re.findall(r"^\|(.*?)\|", page, re.M)
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    plain = {name for name in schema["properties"] if not name.endswith("_latency_ms")}
+    assert plain - named == set()
+    assert set(HEADER.strip().split(",")) - named == set()
 
 
 # Versions
