@@ -36,12 +36,20 @@ class _Rate(ProgressColumn):
         return Text(f"{format_bytes(task.speed)}/s" if task.speed else "")
 
 
+class _CountRate(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, or nothing before it is known."""
+        return Text(f"{task.speed:,.1f}/s" if task.speed else "")
+
+
 def make_bar(stream: TextIO, unit: str) -> Progress:
-    """Return a bar for work in `unit`: amount, rate for bytes, time left, and a detail."""
+    """Return a bar for work in `unit`: amount, rate, time left, and a detail."""
     columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(_BAR_WIDTH)]
     if unit == "B":
         columns += [DownloadColumn(binary_units=True), _Rate()]
     else:
-        columns += [MofNCompleteColumn(), TextColumn(f"{unit}s")]
+        columns += [MofNCompleteColumn(), TextColumn(f"{unit}s"), _CountRate()]
     columns += [TimeRemainingColumn(), TextColumn("{task.fields[detail]}", markup=False)]
     return Progress(*columns, console=Console(file=stream), refresh_per_second=REFRESHES_PER_S)
