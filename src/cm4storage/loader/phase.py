@@ -150,7 +150,7 @@ class Phase:
             self._cache.evict()
         resident_before = self._cache.resident_fraction()
         start, begin, begin_cpu = local_now(), time.perf_counter(), time.process_time()
-        times = StepTimes()
+        times = StepTimes(begin)
         with self._batches(number, steps) as batches:
             self._running = batches
             self.epochs_so_far.append(times)
@@ -206,6 +206,7 @@ class Phase:
             if waited_s is not None:
                 times.barrier_s.append(waited_s)
             times.wait_s.append(received - begin)
+            times.end_s = computed
             times.compute_s.append(computed - received)
             if after_step is not None:
                 aside_s += after_step(before + step + 1)

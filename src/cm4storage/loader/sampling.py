@@ -28,8 +28,13 @@ _STATM = Path("/proc/self/statm")
 
 @dataclass
 class StepTimes:
-    """Seconds of each step of an epoch; `compute_s` is the last to grow."""
+    """Seconds of each step of an epoch; of a step, `compute_s` grows after `wait_s`.
 
+    `begin_s` is when the epoch began, and `end_s` when its last computation so far ended.
+    """
+
+    begin_s: float = 0.0
+    end_s: float = 0.0
     wait_s: list[float] = field(default_factory=list)
     compute_s: list[float] = field(default_factory=list)
     barrier_s: list[float] = field(default_factory=list)
@@ -79,15 +84,24 @@ class Watched(Protocol):
 
 @dataclass
 class _Steps:
-    """What is known of the steps that were looked at."""
+    """What is known of the steps that were looked at, `skipped` ones of each epoch left out."""
 
     skipped: int
     epoch: int = 0
     step: int = 0
+    plugin_step: int = 0
     total: int = 0
-    measured_compute_s: float = 0.0
-    measured_s: float = 0.0
+    measured: int = 0
+    compute_s: float = 0.0
+    before_s: float = 0.0
+    current_s: float = 0.0
+    aside_s: float = 0.0
     waits: Histogram = field(default_factory=Histogram)
+
+    @property
+    def au_percent(self) -> float | None:
+        """The utilization so far; see `Sample`."""
+        return _percent(self.compute_s, self.before_s + self.current_s) if self.measured else None
 
     def follow(self, epochs: Sequence[StepTimes]) -> tuple[float, float]:
         """Take in the steps that are new; return their waits, and their time in all."""
@@ -99,24 +113,27 @@ class _Steps:
             wait_s, total_s = wait_s + waited, total_s + spent
             if not is_over:
                 break
-            self.epoch, self.step = self.epoch + 1, 0
+            self.before_s, self.current_s = self.before_s + self.current_s, 0.0
+            self.epoch, self.step, self.plugin_step, self.aside_s = self.epoch + 1, 0, 0, 0.0
         return wait_s, total_s
 
     def _take(self, times: StepTimes, stop: int) -> tuple[float, float]:
-        new = slice(self.step, stop)
+        """Take in the steps up to `stop` of the current epoch."""
+        new, first = slice(self.step, stop), max(self.step, self.skipped)
         wait_s, compute_s = sum(times.wait_s[new]), sum(times.compute_s[new])
         for each in times.wait_s[new]:
             self.waits.add(each)
-        spent_s = wait_s + compute_s + sum(times.barrier_s[new])
-        first = max(self.step, self.skipped)
+        skipped = slice(self.step, min(stop, self.skipped))
+        self.aside_s += sum(times.wait_s[skipped]) + sum(times.compute_s[skipped])
+        plugins_s = times.plugins_s[self.plugin_step :]
+        self.aside_s += sum(plugins_s)
+        self.plugin_step += len(plugins_s)
         if first < stop:
-            measured = slice(first, stop)
-            self.measured_compute_s += sum(times.compute_s[measured])
-            self.measured_s += sum(
-                sum(each[measured]) for each in (times.compute_s, times.wait_s, times.barrier_s)
-            )
+            self.compute_s += sum(times.compute_s[first:stop])
+            self.measured += stop - first
+            self.current_s = times.end_s - times.begin_s - self.aside_s
         self.total, self.step = self.total + stop - self.step, stop
-        return wait_s, spent_s
+        return wait_s, wait_s + compute_s + sum(times.barrier_s[new])
 
 
 class Sampler:
@@ -150,7 +167,7 @@ class Sampler:
             queue_depth=counts.queue_depth,
             cpu_percent=(cpu_s - self._cpu_s) / interval_s * 100,
             memory_bytes=_memory_bytes(),
-            au_so_far_percent=_percent(steps.measured_compute_s, steps.measured_s),
+            au_so_far_percent=steps.au_percent,
             wait_p99_so_far_ms=None if p99_s is None else p99_s * 1e3,
             skipped_files=counts.skipped_files,
             retries=counts.retries,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-from cm4storage.core.units import format_count
+from cm4storage.core.units import format_count, format_seconds
 
 FILE_NAME = "time_series.csv"
 
@@ -34,8 +34,8 @@ class Sample:
     memory_bytes : int or None
         Resident memory of this process.
     au_so_far_percent : float or None
-        Computation over computation, waits and barriers of all measured steps so far. The figure
-        of the report has in its denominator all that is between the steps, too.
+        By the formula of the report, over all epochs up to the last step that ended. Steps that it
+        leaves out at the end of an epoch are in it: which these are is not known before.
     wait_p99_so_far_ms : float or None
         Of all steps of the training.
     skipped_files, retries : int
@@ -65,7 +65,7 @@ class Sample:
         parts = [
             "" if au is None else f"AU {au:.1f} %",
             f"{self.read_mib_per_s:,.1f} MiB/s",
-            "" if p99 is None else f"wait P99 {p99:.3g} ms",
+            "" if p99 is None else f"wait P99 {format_seconds(p99 / 1e3)}",
             format_count(self.skipped_files + self.retries, "error"),
         ]
         return ", ".join(filter(None, parts))
