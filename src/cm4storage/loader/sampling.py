@@ -1,6 +1,6 @@
 """A thread that looks at a run once a second: for its time series and for who watches it.
 
-It reads counters that the run keeps anyway, and takes no lock that a step or a read takes.
+It reads counters that the run keeps anyway, and takes no lock that a step takes.
 """
 
 from __future__ import annotations
