@@ -28,6 +28,7 @@ VERBS = {
     "run": "run the loader with emulated accelerators",
     "dlio": "run what a command line of dlio_benchmark asks for",
     "report": "compute the figures of a run and write its reports",
+    "explore": "show many runs, ours and published ones, on one page",
     "check": "find out what a storage backend can do",
     "oplog": "show an operation log",
     "serve": "keep an embedded server in the foreground",
