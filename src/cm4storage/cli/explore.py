@@ -54,7 +54,6 @@ def execute(args: argparse.Namespace, console: Console) -> int:
             advice="name folders with results, such as results or a published submission",
         )
     if args.out == "page":
-        args.page.parent.mkdir(parents=True, exist_ok=True)
         write_page(collection, args.page, [str(folder) for folder in args.folders])
     for line in _remarks(collection):
         console.say(line)

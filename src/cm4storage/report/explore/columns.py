@@ -96,8 +96,8 @@ def table_of(collection: Collection) -> Table:
     keys = [key for key in keys if key not in _TAKEN]
     common = _common(collection.runs, keys)
     varied = sorted(key for key in keys if key not in common)
-    columns = [*_run_columns(records), *_parameter_columns(records, varied)]
-    columns += _metric_columns(records)
+    columns = [*_identity_columns(records), *_parameter_columns(records, varied)]
+    columns += [*_metric_columns(records), *_state_columns(records)]
     rows = [[record.get(column.key) for column in columns] for record in records]
     return Table(columns, rows, dict(sorted(common.items())))
 
@@ -129,16 +129,19 @@ def _common(runs: Sequence[CollectedRun], keys: Sequence[str]) -> dict[str, Valu
     return common
 
 
-def _run_columns(records: Sequence[Mapping[str, Value]]) -> list[Column]:
+def _identity_columns(records: Sequence[Mapping[str, Value]]) -> list[Column]:
     columns = [Column("run", "Run", "run", False, is_shown=True)]
     for key, title in IDENTITY.items():
-        values = {record.get(key) for record in records}
-        if values != {None}:
-            is_told = key in {"submitter", "system", "workload"} and len(values) > 1
+        if any(key in record for record in records):
+            is_told = key in {"submitter", "system", "workload"} and _varies(records, key)
             columns.append(Column(key, title, "run", False, is_shown=is_told))
-    columns += [
+    return columns
+
+
+def _state_columns(records: Sequence[Mapping[str, Value]]) -> list[Column]:
+    columns = [
         Column("source", "Source", "run", False),
-        Column("kind", "Kind", "run", False, is_shown=_varies(records, "kind")),
+        Column("kind", "Kind", "run", False, is_shown=_varies(records, "kind", "unknown")),
         Column("state", "State", "run", False, is_shown=True),
         Column("recomputed", "Recomputed", "run", False, is_shown=True),
     ]
@@ -147,13 +150,14 @@ def _run_columns(records: Sequence[Mapping[str, Value]]) -> list[Column]:
     return columns
 
 
-def _varies(records: Sequence[Mapping[str, Value]], key: str) -> bool:
-    return len({record.get(key) for record in records}) > 1
+def _varies(records: Sequence[Mapping[str, Value]], key: str, *passed_by: Value) -> bool:
+    """Tell whether two runs have different values; runs without one are passed by."""
+    return len({record[key] for record in records if key in record} - {*passed_by}) > 1
 
 
 def _parameter_columns(records: Sequence[Mapping[str, Value]], keys: Sequence[str]) -> list[Column]:
-    several = len(records) > 1
-    telling = [key for key in keys if several and not any(word in key for word in _OF_PLACES)]
+    varied = [key for key in keys if _varies(records, key)]
+    telling = [key for key in varied if not any(word in key for word in _OF_PLACES)]
     shown = set(sorted(telling, key=_place)[:_MOST_PARAMETERS_SHOWN])
     return [
         Column(key, key, "parameter", _are_numbers(records, key), is_shown=key in shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -52,7 +53,7 @@ def page(collection: Collection, roots: Sequence[str], links: Sequence[str | Non
     links : sequence of str or None
         For each run, where its own page is.
     """
-    table = table_of(collection)
+    table = _shortened(table_of(collection))
     unsound = [run for run in collection.runs if run.problems]
     differing = [run for run in collection.runs if run.recomputation.differing]
     return rendered(
@@ -70,6 +71,17 @@ def page(collection: Collection, roots: Sequence[str], links: Sequence[str | Non
         reports=collection.reports,
         problems=collection.problems,
     )
+
+
+def _shortened(table: Table) -> Table:
+    """Leave out the folders that the names of all runs begin with."""
+    names = [str(row[0]) for row in table.rows]
+    common = os.path.commonpath([os.path.dirname(name) for name in names])  # noqa: PTH120
+    rows = [
+        [os.path.relpath(name, common or "."), *row[1:]]
+        for name, row in zip(names, table.rows, strict=True)
+    ]
+    return replace(table, rows=rows)
 
 
 def _link(folder: Path, path: Path) -> str | None:

@@ -175,10 +175,11 @@ const drawKnees = ({ x, y, group }, points, groups) => {
     if (means.length < 3) continue;
     const { knee, best } = kneeOf(means, y.better);
     const who = group ? `${shown(own)}: ` : "";
+    const at = (each) => `${x.title} = ${shown(each.across)}`;
     const text =
       knee === best
-        ? `the best mean is at ${x.title} = ${shown(best.across)}, and no smaller value comes within 5 % of it`
-        : `from ${x.title} = ${shown(knee.across)} on, ${y.title} is within 5 % of its best mean (${shown(knee.mean)} against ${shown(best.mean)} ${y.unit} at ${shown(best.across)})`;
+        ? `the best mean is at ${at(best)}, and no smaller value comes within 5 % of it`
+        : `${at(knee)} is the least whose mean (${shown(knee.mean)}) comes within 5 % of the best (${shown(best.mean)} at ${shown(best.across)})`;
     lines.push(make("li", {}, who + text));
   }
   const why = !y.better
@@ -204,6 +205,7 @@ const showSpot = (place) => {
   const tip = $("tip");
   tip.textContent = [nameOf(run), ...lines].join("\n");
   tip.hidden = false;
+  tip.style.left = "0"; // else its width is what the window leaves at its last place
   const frame = field.getBoundingClientRect();
   const [px, py] = [frame.left + (left / 100) * frame.width, frame.top + (top / 100) * frame.height];
   const box = tip.getBoundingClientRect();

@@ -38,7 +38,8 @@ const rowOf = (run, wanted) => {
   const link = data.links[run];
   const name = link ? make("a", { href: link }, nameOf(run)) : nameOf(run);
   const row = make("tr", { class: chosen.includes(run) ? "chosen" : null });
-  row.append(make("th", { scope: "row" }, boxOf(run), " ", name));
+  const named = make("div", { class: "named" }, boxOf(run), make("span", {}, name));
+  row.append(make("th", { scope: "row" }, named));
   for (const column of wanted) {
     const look = isNumber(column) ? null : "text";
     row.append(make("td", { class: look }, shown(valueAt(column, run))));
