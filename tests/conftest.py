@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cm4storage.cli.main import main
 from cm4storage.storage.folders.alignment import memory_file_system
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.resolve import Request, resolve
@@ -98,3 +99,11 @@ def boto(s3_server):
     )
     yield client
     client.close()
+
+
+@pytest.fixture
+def cm4storage_of():
+    """Return a function from the words of a command to its exit code, run in this process."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield main
+    signal.signal(signal.SIGTERM, before)

@@ -2,6 +2,15 @@
 flags=()
 [[ ${MLPERF_STORAGE_COLD-} == yes ]] && flags+=(--cold)
 [[ ${MLPERF_STORAGE_RECORD_ORDER-} =~ ^(yes|[Tt]rue)$ ]] && flags+=(--record_order)
+if [[ ${MLPERF_STORAGE_CHECKPOINT-} == yes ]]; then
+  flags+=(--checkpoint "--checkpoint_compression=$MLPERF_STORAGE_CHECKPOINT_COMPRESSION")
+  [[ $MLPERF_STORAGE_CHECKPOINT_ASYNC == yes ]] && flags+=(--checkpoint_async)
+  [[ $MLPERF_STORAGE_CHECKPOINT_FSYNC == yes ]] && flags+=(--checkpoint_fsync)
+  for option in steps epochs level keep_last dir on_error; do
+    value=MLPERF_STORAGE_CHECKPOINT_${option^^}
+    [[ -n ${!value-} ]] && flags+=("--checkpoint_$option=${!value}")
+  done
+fi
 bash "$MLPERF_STORAGE_LAUNCHER" run \
   "--workload=$MLPERF_STORAGE_WORKLOAD_FILE" \
   "--data_dir=$MLPERF_STORAGE_DATA_URI" \

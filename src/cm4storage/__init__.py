@@ -8,9 +8,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from cm4storage.api import Conduct, Limits, Plugins, Report, load_workload, run
+    from cm4storage.api import (
+        CheckpointPlugin,
+        Conduct,
+        Limits,
+        Plugin,
+        Plugins,
+        Report,
+        load_workload,
+        run,
+    )
 
-__all__ = ["Conduct", "Limits", "Plugins", "Report", "load_workload", "run"]
+__all__ = [
+    "CheckpointPlugin",
+    "Conduct",
+    "Limits",
+    "Plugin",
+    "Plugins",
+    "Report",
+    "load_workload",
+    "run",
+]
 
 __version__ = "0.1.0"
 

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import StorageFault
+from cm4storage.checkpoint.choosing import plugins_of
+from cm4storage.checkpoint.plugin import CheckpointPlugin
+from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.progress import NoProgress, Progress
 from cm4storage.dataset.preparation import prepare
 from cm4storage.loader.benchmark import Job, Run, run_benchmark, save_order
+from cm4storage.loader.lifecycle import Plugin, by_name
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.plugins import Plugins
 from cm4storage.report.table import render
@@ -28,14 +31,23 @@ from cm4storage.workload import stock
 from cm4storage.workload.resolve import Request, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from cm4storage.results.figures import RunFigures
     from cm4storage.results.records import RunRecord
     from cm4storage.workload.model import Scale
     from cm4storage.workload.resolved import Resolved
 
-__all__ = ["Conduct", "Limits", "Plugins", "Report", "load_workload", "run"]
+__all__ = [
+    "CheckpointPlugin",
+    "Conduct",
+    "Limits",
+    "Plugin",
+    "Plugins",
+    "Report",
+    "load_workload",
+    "run",
+]
 
 
 def load_workload(
@@ -76,7 +88,7 @@ def run(
     endpoint_url: str | None = None,
     limits: Limits | None = None,
     conduct: Conduct | None = None,
-    plugins: Plugins | None = None,
+    plugins: Plugins | Iterable[Plugins | Plugin] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Run a workload; its data set is generated first where it is missing.
@@ -93,8 +105,9 @@ def run(
         variables.
     limits, conduct : optional
         What to leave out, and how to deal with what goes wrong.
-    plugins : Plugins, optional
-        Parts that take the place of ours; else those that the workload names.
+    plugins : Plugins or iterable, optional
+        `Plugins` are parts that take the place of ours, else those that the workload names; a
+        list may have objects in it, too, that are called in the course of the run (`Plugin`).
     progress : Progress, optional
         Shows generation and training; nothing is shown without it.
 
@@ -107,6 +120,8 @@ def run(
     """
     shown = progress or NoProgress()
     root = StoreLocation.parse(os.fspath(data_dir), endpoint_url=endpoint_url)
+    parts, others = _split(plugins)
+    called = _called(workload, others)
     prepare(workload.workload, root, shown, lambda _line: None)
     job = Job(
         resolved=workload,
@@ -114,9 +129,40 @@ def run(
         limits=limits or Limits(),
         command="cm4storage.run(...)",
         conduct=conduct or Conduct(),
-        plugins=plugins or Plugins(),
+        plugins=parts,
+        lifecycle=called,
     )
     return Report(run_benchmark(job, shown))
+
+
+def _split(
+    plugins: Plugins | Iterable[Plugins | Plugin] | None,
+) -> tuple[Plugins, list[Plugin]]:
+    """Return the parts in place of ours, and the plugins that are called.
+
+    Raises
+    ------
+    UserError
+        If there are two sets of parts.
+    """
+    if plugins is None or isinstance(plugins, Plugins):
+        return plugins or Plugins(), []
+    parts: list[Plugins] = []
+    called: list[Plugin] = []
+    for each in plugins:
+        if isinstance(each, Plugins):
+            parts.append(each)
+        else:
+            called.append(each)
+    if len(parts) > 1:
+        raise UserError("plugins: there are two Plugins", advice="put all parts into one")
+    return (parts or [Plugins()])[0], called
+
+
+def _called(workload: Resolved, given: list[Plugin]) -> dict[str, Plugin]:
+    """Return the plugins of the workload and those that are given; a checkpoint goes before its."""
+    table = by_name(given)
+    return {**{n: p for n, p in plugins_of(workload.workload).items() if n not in table}, **table}
 
 
 @dataclass(frozen=True)

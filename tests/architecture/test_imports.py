@@ -16,7 +16,7 @@ from source_trees import (
     ring_of_file,
 )
 
-UPPER = frozenset({"loader", "dataset", "checkpoint", "report", "submission"})
+UPPER = frozenset({"loader", "dataset", "checkpoint", "report", "submission", "sweep"})
 LOWER = frozenset({"workload", "storage", "formats", "ranks", "results"})
 
 MAY_IMPORT: dict[str, frozenset[str]] = {

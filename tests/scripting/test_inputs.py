@@ -30,6 +30,7 @@ def typed(recipes: Recipes) -> None:
                 "config": "V",
                 "any": "V",
                 "password": "V",
+                "sweep": "V",
             },
             "input_description": {
                 "max_steps": {"type": "int", "desc": "how many steps", "minimum": 1},
@@ -40,6 +41,7 @@ def typed(recipes: Recipes) -> None:
                 "config": {"type": "file"},
                 "any": "described by a text only",
                 "password": {"type": "int"},
+                "sweep": {"type": "settings", "desc": "keys and their values"},
             },
             "new_env_keys": ["V"],
         },
@@ -58,6 +60,13 @@ def typed(recipes: Recipes) -> None:
         ({"data_dir": "s3://bucket/x"}, "s3://bucket/x"),
         ({"data_dir": "/abs/../x"}, "/x"),
         ({"any": True}, True),
+        (
+            {"sweep": {"reader": {"threads": "1 2", "size": ["4", 8]}, "a": 1}},
+            "reader.threads=1 2 reader.size=4 8 a=1",
+        ),
+        ({"sweep": {"reader.threads": "1 2"}}, "reader.threads=1 2"),
+        ({"sweep": "reader.threads=1 2"}, "reader.threads=1 2"),
+        ({"env": {"V": "reader.threads=1 2"}}, "reader.threads=1 2"),
     ],
 )
 @pytest.mark.usefixtures("typed")
@@ -99,6 +108,9 @@ def test_relative_paths_are_the_callers(
         ({"tags": True}, r"--tags needs a value"),
         ({"adr": {"x": "y"}}, r"--adr.x needs a key"),
         ({"version": True}, r"--version needs a value"),
+        ({"sweep": True}, r"--sweep needs a key and a value(.|\n)*--sweep.KEY=VALUE"),
+        ({"sweep": {"reader": {"threads": True}}}, r"--sweep.reader.threads needs a value"),
+        ({"sweep": {"reader": {"threads": ""}}}, r"--sweep.reader.threads needs a value"),
     ],
 )
 @pytest.mark.usefixtures("typed")
@@ -197,3 +209,9 @@ def test_inputs_of_recipes_behind_variations_are_known(recipes: Recipes, library
     recipes.add("get-it", {"input_mapping": {"n": "N"}, "variations": {"a": {}}})
     recipes.add("run-it", {"variations": {"on": {"deps": [{"tags": "get,it,_a.<<<X>>>"}]}}})
     assert library.run("run,it", n="1")["recipe"] == "run-it"
+
+
+@pytest.mark.usefixtures("typed")
+def test_the_help_shows_how_settings_are_given(library: Library) -> None:
+    library.run("run,it", out="con", help=True)
+    assert "--sweep.KEY=VALUE" in library.said()

@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from cm4storage.checkpoint.choosing import plugins_of
 from cm4storage.cli import options
 from cm4storage.core.errors import UsageError, redact_url
-from cm4storage.loader.dlio_run import DlioRun, hydra_config
+from cm4storage.loader.dlio_run import DlioRun, checkpoint_location, hydra_config
 from cm4storage.report.table import render
 from cm4storage.results.report_files import build_report
 from cm4storage.workload.entries import nested
 from cm4storage.workload.explain import Explained, explain
 from cm4storage.workload.hydra_line import HydraLine, parse_line
+from cm4storage.workload.plugin_choice import CHECKPOINT
 from cm4storage.workload.problems import require_none
 
 if TYPE_CHECKING:
     import argparse
 
+    from cm4storage.loader.lifecycle import Plugin
     from cm4storage.report.console import Console
+    from cm4storage.workload.model import Workload
 
 _CONFIG_NAME = "config"
 
@@ -65,13 +69,18 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     for note in explained.notes:
         console.say(f"note: {note}")
     command = redact_url(shlex.join([*options.own_command(1), *line.shown()]))
-    run = DlioRun(line, explained, run_dir, command)
+    run = DlioRun(line, explained, run_dir, command, _plugins(explained.workload))
     computed = run.conduct(console.progress(), console.say)
     if computed is not None:
         console.show(render(build_report(computed), str(run.output_dir), command))
     else:
         console.say(f"results {run.output_dir}")
     return 0
+
+
+def _plugins(workload: Workload) -> dict[str, Plugin]:
+    place = checkpoint_location(workload) if CHECKPOINT in workload.plugin_names else None
+    return plugins_of(workload, location=place)
 
 
 def _config(line: HydraLine, explained: Explained, run_dir: Path, args: argparse.Namespace) -> str:

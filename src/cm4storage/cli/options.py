@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.core.errors import UsageError
 from cm4storage.core.files import write_json_atomically
 from cm4storage.core.units import format_count
 from cm4storage.storage.location import StoreLocation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cm4storage.report.console import Console
     from cm4storage.workload.explain import Request
@@ -105,6 +106,21 @@ def add_threads(parser: argparse.ArgumentParser, what: str, default: int) -> Non
         "--threads", type=positive, default=default, metavar="N",
         help=f"how many {what} (default: {default})",
     )  # fmt: skip
+
+
+def choices(flag: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the words of a list with commas, each of which must be one of `known`.
+
+    Raises
+    ------
+    UsageError
+        For any other word.
+    """
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    for word in words:
+        if word not in known:
+            raise UsageError(f"{flag}: there is no {word}", advice=f"known: {', '.join(known)}")
+    return words
 
 
 def positive(text: str) -> int:

@@ -6,7 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cm4storage.cli import options
+from cm4storage.checkpoint.choosing import plugins_of
+from cm4storage.cli import checkpoint_options, options
 from cm4storage.core.errors import redact_url
 from cm4storage.core.units import format_bytes, format_count, format_seconds
 from cm4storage.dataset.opening import open_dataset, open_unverified
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--record_order", action="store_true",
         help="write the samples of each epoch in their order beside the record",
     )  # fmt: skip
+    checkpoint_options.add_arguments(parser)
     options.add_oplog(parser)
     options.add_result_file(parser)
 
@@ -82,6 +84,7 @@ def _job(args: argparse.Namespace, resolved: Resolved, place: StoreLocation) -> 
         limits=Limits(args.max_epochs, args.max_steps),
         command=redact_url(shlex.join(options.own_command())),
         conduct=Conduct(args.on_error, args.cold, args.record_order),
+        lifecycle=plugins_of(resolved.workload, checkpoint_options.given(args)),
         open_data=_opener(args),
     )
 
@@ -94,6 +97,10 @@ def _tell(args: argparse.Namespace, console: Console, finished: Finished) -> int
     if skipped:
         console.complain(f"warning: {format_count(skipped, 'file')} skipped, the first because of")
         console.complain(f"  {record.faults[0]}")
+    for checkpoint in record.checkpoints:
+        if checkpoint.error:
+            console.complain(f"warning: the checkpoint of step {checkpoint.step} failed:")
+            console.complain(f"  {checkpoint.error}")
     console.say(f"read {format_bytes(total_bytes)} in {format_seconds(seconds)}")
     options.say_retries(console, record.retries)
     console.say(f"record of the run: {finished.folder}")

@@ -22,6 +22,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     STORAGE = 3
     MISSED = 4
+    UNDECIDED = 5
     INTERNAL = 70
     INTERRUPTED = 130
     TERMINATED = 143

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cm4storage.dataset.opening import open_dataset
+from cm4storage.loader.lifecycle import Lifecycle, RunContext
 from cm4storage.loader.limits import Conduct
 from cm4storage.loader.plugins import Plugins
 from cm4storage.loader.results_folder import publish, unfinished_folder
@@ -17,12 +19,13 @@ from cm4storage.storage.opening import client_of
 from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.opening import Opener, ReadableDataset
     from cm4storage.loader.file_reader import ReadCounters
+    from cm4storage.loader.lifecycle import Plugin
     from cm4storage.loader.limits import Limits
     from cm4storage.loader.order import EpochOrder
     from cm4storage.results.histogram import Histogram
@@ -44,6 +47,9 @@ class Job:
     limits : Limits
     conduct : Conduct
     plugins : Plugins
+        Parts in place of ours.
+    lifecycle : mapping
+        Plugins that are called in the course of the run, by their names.
     command : str
         How the run was started, without secrets; recorded.
     open_data : callable
@@ -56,6 +62,7 @@ class Job:
     command: str
     conduct: Conduct = field(default_factory=Conduct)
     plugins: Plugins = field(default_factory=Plugins)
+    lifecycle: Mapping[str, Plugin] = field(default_factory=dict)
     open_data: Opener = open_dataset
 
 
@@ -88,11 +95,20 @@ def run_benchmark(job: Job, progress: Progress) -> Run:
     workload = job.resolved.workload
     require_training(workload, job.resolved.source)
     start = datetime.now().astimezone()
+    ranks, lifecycle = SingleProcess(), Lifecycle(job.lifecycle)
+    context = RunContext(workload, ranks, job.data_root, run_id_of(workload, start))
     with job.open_data(workload, job.data_root) as dataset:
-        ranks = SingleProcess()
-        trainer = Trainer(workload, dataset.store, ranks, progress, job.conduct, job.plugins)
-        outcome = trainer.run(job.limits)
-    return Run(_record(job, dataset, outcome, start), outcome.order)
+        trainer = Trainer(
+            workload, dataset.store, ranks, progress, job.conduct, job.plugins, lifecycle
+        )
+        with lifecycle.running(context):
+            outcome = trainer.run(job.limits)
+    return Run(_record(job, dataset, outcome, lifecycle, start), outcome.order)
+
+
+def run_id_of(workload: Workload, start: datetime) -> str:
+    """Return a name that no other run has: model, second of the start, and some digits."""
+    return f"{workload.model.name}-{start:%Y%m%d_%H%M%S}-{os.urandom(3).hex()}"
 
 
 def run_and_save(job: Job, results_dir: Path, progress: Progress) -> Finished:
@@ -127,7 +143,9 @@ def save_order(run: Run, workload: Workload, folder: Path) -> None:
             stream.writelines(f"{number}\n" for number in ids)
 
 
-def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetime) -> RunRecord:
+def _record(
+    job: Job, dataset: ReadableDataset, outcome: Outcome, lifecycle: Lifecycle, start: datetime
+) -> RunRecord:
     from cm4storage.results import environment  # costs time that the first step would wait
 
     end = datetime.now().astimezone()
@@ -152,10 +170,23 @@ def _record(job: Job, dataset: ReadableDataset, outcome: Outcome, start: datetim
         epochs=outcome.epochs,
         stages=_stages(outcome.counters),
         evaluations=outcome.evaluations,
-        conduct=asdict(job.conduct) | {"own_parts": job.plugins.given()},
+        conduct=asdict(job.conduct) | {"own_parts": job.plugins.given()} | _plugins(job),
         faults=outcome.counters.faults,
         retries=dataset.store.retries,
+        checkpoints=lifecycle.gathered("checkpoints"),
+        plugins=lifecycle.spent_s,
     )
+
+
+def _plugins(job: Job) -> dict[str, Any]:
+    """Return what is recorded of the plugins that are called in the course of a run."""
+    known = job.resolved.workload.plugin_names
+    changed = {n: getattr(p, "changed_options", []) for n, p in job.lifecycle.items() if n in known}
+    return {
+        "added_plugins": [name for name in job.lifecycle if name not in known],
+        "plugin_options": {n: getattr(p, "options", {}) for n, p in job.lifecycle.items()},
+        "changed_options": {name: options for name, options in changed.items() if options},
+    }
 
 
 def _stages(counters: ReadCounters) -> dict[str, Histogram]:

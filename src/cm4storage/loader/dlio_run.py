@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,15 @@ from cm4storage.workload.resolve import kept
 from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cm4storage.core.progress import Progress
+    from cm4storage.loader.lifecycle import Plugin
     from cm4storage.results.figures import RunFigures
     from cm4storage.workload.explain import Explained
     from cm4storage.workload.hydra_line import HydraLine
     from cm4storage.workload.model import Workload
+    from cm4storage.workload.model_sections import StorageSection
 
 
 _VARIABLES = {
@@ -57,12 +59,15 @@ class DlioRun:
         ``hydra.run.dir``, absolute.
     command : str
         How it was started; recorded.
+    lifecycle : mapping
+        The plugins of the workload by their names.
     """
 
     line: HydraLine
     explained: Explained
     run_dir: Path
     command: str
+    lifecycle: Mapping[str, Plugin] = field(default_factory=dict)
 
     @property
     def output_dir(self) -> Path:
@@ -97,7 +102,14 @@ class DlioRun:
 
     def _train(self, location: StoreLocation, progress: Progress) -> RunFigures:
         resolved = kept(self.explained)
-        job = Job(resolved, location, Limits(), self.command, open_data=open_in_place)
+        job = Job(
+            resolved,
+            location,
+            Limits(),
+            self.command,
+            lifecycle=self.lifecycle,
+            open_data=open_in_place,
+        )
         run = run_benchmark(job, progress)
         computed = figures.of_run(run.record)
         is_old = self.explained.dialect.name == RELEASE_2024
@@ -169,7 +181,21 @@ def data_location(workload: Workload) -> StoreLocation:
     UserError
         For a storage that this version does not have.
     """
-    storage, folder = workload.storage, workload.dataset.data_folder
+    return _in_storage(workload.storage, workload.dataset.data_folder)
+
+
+def checkpoint_location(workload: Workload) -> StoreLocation:
+    """Return where DLIO has the checkpoints: ``checkpoint_folder`` in ``storage_root``.
+
+    Raises
+    ------
+    UserError
+        As `data_location`.
+    """
+    return _in_storage(workload.storage, workload.checkpoint.checkpoint_folder)
+
+
+def _in_storage(storage: StorageSection, folder: str) -> StoreLocation:
     if storage.storage_type in ("local_fs", "direct_fs"):
         return StoreLocation.parse(os.path.join(storage.storage_root, folder))  # noqa: PTH118
     if storage.storage_type != "s3":

@@ -96,16 +96,17 @@ class Plugins:
         """
         reader, train = workload.reader, workload.train
         return Plugins(
-            self.reader or _load(reader.reader_classname, READERS, "reader.reader_classname"),
-            self.sampler or _load(reader.sampler_classname, SAMPLERS, "reader.sampler_classname"),
+            self.reader or load_named(reader.reader_classname, READERS, "reader.reader_classname"),
+            self.sampler
+            or load_named(reader.sampler_classname, SAMPLERS, "reader.sampler_classname"),
             self.loader
-            or _load(reader.data_loader_classname, LOADERS, "reader.data_loader_classname"),
+            or load_named(reader.data_loader_classname, LOADERS, "reader.data_loader_classname"),
             self.compute_step
-            or _load(train.compute_classname, COMPUTE_STEPS, "train.compute_classname"),
+            or load_named(train.compute_classname, COMPUTE_STEPS, "train.compute_classname"),
         )
 
 
-def _load(name: str | None, group: str, key: str) -> Callable[..., Any] | None:
+def load_named(name: str | None, group: str, key: str) -> Callable[..., Any] | None:
     """Return the class or function that a key names; None where it names none.
 
     Raises

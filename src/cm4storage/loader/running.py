@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
+from cm4storage.loader.lifecycle import NO_PLUGINS, Lifecycle
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.phase import Phase
 from cm4storage.loader.plugins import Plugins
@@ -62,11 +63,13 @@ class Trainer:
         progress: Progress,
         conduct: Conduct | None = None,
         plugins: Plugins | None = None,
+        lifecycle: Lifecycle = NO_PLUGINS,
     ) -> None:
         self._workload = workload
         self._store = store
         self._ranks = ranks
         self._progress = progress
+        self._lifecycle = lifecycle
         self._conduct = conduct or Conduct()
         self._plugins = (plugins or Plugins()).completed(workload)
         if self._conduct.records_order and self._plugins.loader is not None:
@@ -96,19 +99,28 @@ class Trainer:
         evaluations: list[EpochRecord] = []
         try:
             for number in range(1, epochs + 1):
-                records.append(training.run(number, steps, self._progress))
+                records.append(self._epoch(training, number, steps))
                 if evaluation is not None and number in evaluated:
                     evaluations.append(evaluation.run(number, eval_steps, self._progress))
         finally:
             self._progress.finish()
         return self._outcome(training, records, evaluation, evaluations)
 
+    def _epoch(self, training: Phase, number: int, steps: int) -> EpochRecord:
+        before, after = self._lifecycle.before_epoch, self._lifecycle.after_epoch
+        if before is not None:
+            before(number)
+        record = training.run(number, steps, self._progress)
+        if after is not None:
+            after(number)
+        return record
+
     def _phase(self, split: Split) -> Phase:
+        common = self._workload, self._store, self._ranks, split, self._conduct
+        if split is Split.TRAIN:
+            return Phase(*common, self._plugins, self._lifecycle)
         # What is the user's own trains; an evaluation reads as we do, with the user's reader.
-        plugins = self._plugins
-        if split is Split.EVAL:
-            plugins = Plugins(reader=plugins.reader)
-        return Phase(self._workload, self._store, self._ranks, split, self._conduct, plugins)
+        return Phase(*common, Plugins(reader=self._plugins.reader))
 
     def _outcome(
         self,

@@ -61,6 +61,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
         *_retries(report),
         *_page_cache(report),
         *_evaluation(report),
+        *_checkpoints(report),
     ]
 
 
@@ -88,6 +89,23 @@ def _evaluation(report: dict[str, Any]) -> list[str]:
         return []
     times = format_count(len(rates), "evaluation")
     return [_row("evaluation", f"{sum(rates) / len(rates):,.1f} samples/s  ({times})")]
+
+
+def _checkpoints(report: dict[str, Any]) -> list[str]:
+    """Return how long checkpoints stalled the training and how fast they were written, if any."""
+    written, failed = report["checkpoint_written"], report["checkpoint_failed"]
+    lines = [_row("checkpoints failed", str(failed))] if failed else []
+    if not written:
+        return lines
+    amount = format_bytes(report["checkpoint_size_bytes"])
+    rate = report["checkpoint_write_mib_per_s"]
+    speed = "" if rate is None else f" at {rate:,.1f} MiB/s"
+    stalls = [format_seconds(report[f"checkpoint_stall_{which}_s"]) for which in ("mean", "max")]
+    return [
+        _row("checkpoints", f"{written} with {amount}{speed}"),
+        _row("stall of a checkpoint", f"{stalls[0]} in the mean, {stalls[1]} at most"),
+        *lines,
+    ]
 
 
 def _epochs(report: dict[str, Any]) -> str:

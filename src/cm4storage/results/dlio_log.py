@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cm4storage.results.blocks import checkpoints_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cm4storage.results.figures import RunFigures
     from cm4storage.results.metrics import EpochMetrics
-    from cm4storage.results.records import EpochRecord
+    from cm4storage.results.records import EpochRecord, RunRecord
 
 
 def dlio_log(figures: RunFigures) -> str:
@@ -29,7 +31,8 @@ def dlio_log(figures: RunFigures) -> str:
     ]
     lines = [_line(record.start, text) for text in start]
     for epoch, metrics in zip(record.epochs, figures.epochs, strict=True):
-        lines += _epoch(epoch, metrics)
+        course = [*_epoch(epoch, metrics), *_checkpoints(record, epoch)]
+        lines += sorted(course, key=lambda line: line.split()[1])
     lines += [_line(record.end, text, "METRIC") for text in _averages(figures)]
     return "\n".join(lines) + "\n"
 
@@ -51,6 +54,13 @@ def _epoch(epoch: EpochRecord, metrics: EpochMetrics) -> Iterator[str]:
         rate = f"{metrics.samples_per_s:.4f}"
         yield _line(epoch.end, f"{training} Throughput (samples/second): {rate}")
     yield _line(epoch.end, f"Ending epoch {number} - {completed}")
+
+
+def _checkpoints(record: RunRecord, epoch: EpochRecord) -> Iterator[str]:
+    for number, each in enumerate(checkpoints_of(record, epoch), start=1):
+        begun = f"Starting checkpoint {number} after total step {each.step}"
+        yield _line(each.start, f"{begun} for epoch {epoch.number}")
+        yield _line(each.end, f"Ending checkpoint {number} for epoch {epoch.number}")
 
 
 def _averages(figures: RunFigures) -> Iterator[str]:

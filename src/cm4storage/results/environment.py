@@ -22,16 +22,23 @@ _NUMBER_OF_CPU = "processor"
 """Left out: it says which of the processors is described, and DLIO has no such field."""
 
 
+def machine() -> dict[str, Any]:
+    """Return what tells this machine from others."""
+    return {
+        "hostname": socket.gethostname(),
+        "processor": platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "memory_bytes": machine_memory_bytes(),
+    }
+
+
 def describe() -> dict[str, Any]:
     """Return facts about this host and the versions of what the run uses, as JSON values."""
     return {
-        "hostname": socket.gethostname(),
+        **machine(),
         "system": platform.platform(),
-        "processor": platform.machine(),
-        "cpu_count": os.cpu_count(),
         "cpu": _colon_lines(Path("/proc/cpuinfo"), last_block=True),
         "memory": _colon_lines(Path("/proc/meminfo")),
-        "memory_bytes": machine_memory_bytes(),
         "versions": {
             "cm4storage": cm4storage.__version__,
             "python": platform.python_version(),

@@ -30,6 +30,9 @@ TUNABLE_KEYS = frozenset(
 )
 """What MLPerf Storage's CLOSED division lets a submitter change (rules of v2.0, section 6)."""
 
+TUNABLE_OPTIONS = frozenset({"checkpoint_dir", "fsync", "keep_last", "on_error", "run_id"})
+"""Options of checkpoints that change neither when nor how the bytes are written."""
+
 
 @dataclass(frozen=True)
 class RunFigures:
@@ -68,6 +71,11 @@ class RunFigures:
         reasons += [f"limited by {name}={value}" for name, value in limits.items() if value]
         parts = self.record.conduct.get("own_parts", [])
         reasons += [f"a {part.replace('_', ' ')} of one's own" for part in parts]
+        added = self.record.conduct.get("added_plugins", [])
+        reasons += [f"plugin {name} was added" for name in added]
+        for name, options in self.record.conduct.get("changed_options", {}).items():
+            changed = [option for option in options if option not in TUNABLE_OPTIONS]
+            reasons += [f"{name} option {option} was changed" for option in changed]
         if self.skipped_files:
             reasons.append(f"{format_count(self.skipped_files, 'file')} skipped")
         return reasons

@@ -3,11 +3,15 @@
 Variant "v3.0", MLPerf Storage v3.0 (``utils/statscounter.py`` of mlcommons/DLIO_local_changes
 3.0.2), for an epoch of n steps with a = exclude_start_steps and b = exclude_end_steps::
 
-    total_time = duration - sum(proc[:a]) - sum(proc[n-b:])       proc = wait + compute
+    total_time = duration - plugins - sum(proc[:a]) - sum(proc[n-b:])   proc = wait + compute
     AU         = sum(compute[a:n-b]) / total_time
     throughput = len(compute[a:n-b]) / total_time * batch_size
 
 An evaluation has the same AU, and throughput = len(compute) / duration * batch_size_eval.
+
+What plugins take, such as checkpoints, is in no figure: DLIO ends its block before a checkpoint and
+begins another after it. Here the window of steps is that of the whole epoch; DLIO applies it to
+each block anew.
 
 An epoch whose window has no step has no figure: None, never 0.
 """
@@ -70,9 +74,9 @@ def of_epoch(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
     steps = len(epoch.compute_s)
     stop = steps - workload.output.exclude_end_steps
     process_s = epoch.process_s
-    total_s = epoch.duration_s - sum(process_s[:skip_start]) - sum(process_s[max(0, stop) :])
+    total_s = epoch.loading_s - sum(process_s[:skip_start]) - sum(process_s[max(0, stop) :])
     window = epoch.compute_s[skip_start : max(0, stop)]
-    rate = epoch.bytes_read / 2**20 / epoch.duration_s
+    rate = epoch.bytes_read / 2**20 / epoch.loading_s
     if not window or total_s <= 0:
         return EpochMetrics(None, None, rate, len(window))
     throughput = len(window) / total_s * workload.reader.batch_size
@@ -82,5 +86,5 @@ def of_epoch(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
 def of_evaluation(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
     """Return the figures of an evaluation in the variant `FORMULA_VARIANT`."""
     metrics = of_epoch(epoch, workload)
-    throughput = len(epoch.compute_s) / epoch.duration_s * workload.reader.batch_size_eval
+    throughput = len(epoch.compute_s) / epoch.loading_s * workload.reader.batch_size_eval
     return replace(metrics, samples_per_s=throughput)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "run.json"
 SCHEMA = "cm4storage.run"
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class EpochRecord:
         For each step: seconds waited for the other ranks; None with one rank.
     h2d_s : list of float or None
         For each step: seconds in which a compute step of the user's moved the batch to its device.
+    plugins_s : list of float or None
+        For each step: seconds that plugins took before and after it, which are part of
+        `duration_s` and of nothing else; None where there were none.
     bytes_read, samples : int
         What came from storage, and how many samples were handed over.
     skipped_files : int
@@ -57,11 +60,54 @@ class EpochRecord:
     skipped_files: int = 0
     resident_before: float | None = None
     resident_after: float | None = None
+    plugins_s: list[float] | None = None
+
+    @property
+    def loading_s(self) -> float:
+        """Seconds of the epoch without those of plugins: the blocks between DLIO's checkpoints."""
+        return self.duration_s - sum(self.plugins_s or ())
 
     @property
     def process_s(self) -> list[float]:
         """Seconds of each step, wait and computation together: DLIO's ``proc``."""
         return [w + c for w, c in zip(self.wait_s, self.compute_s, strict=True)]
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """One checkpoint of one rank.
+
+    Attributes
+    ----------
+    step : int
+        The step that it follows, counted from 1 over all epochs.
+    epoch : int or None
+        The epoch that the step belongs to.
+    start, end : str
+        Of the stall and of the write, as in `EpochRecord`.
+    stall_s : float
+        Seconds in which the training waited.
+    write_s : float
+        Seconds from the first byte to the complete checkpoint; after the stall where it is written
+        in the background.
+    size_bytes, stored_bytes : int
+        Bytes of the tensors, and of what was written.
+    key : str
+        Its name in the store; empty where it failed.
+    error : str
+        Why it failed, where the run went on; else empty.
+    """
+
+    step: int
+    epoch: int | None
+    start: str
+    end: str
+    stall_s: float
+    write_s: float
+    size_bytes: int
+    stored_bytes: int
+    key: str
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,11 +137,16 @@ class RunRecord:
         Each with the number of the epoch that it follows.
     conduct : dict
         ``on_error``, ``is_cold``, ``records_order``, and in ``own_parts`` the parts of the loader
-        that are the caller's, and are not named in the workload.
+        that are the caller's, in ``added_plugins`` the names of such plugins; the workload names
+        neither. In ``plugin_options`` what plugins tell of their options, in ``changed_options``
+        those that are others than the workload's.
     faults : list of str
         The first errors of skipped files.
     retries : int
         How many requests to the storage were sent again, as far as the client tells.
+    checkpoints : list of CheckpointRecord
+    plugins : dict
+        By the name of each plugin and of its methods: the seconds that were spent there.
     """
 
     start: str
@@ -111,6 +162,8 @@ class RunRecord:
     conduct: dict[str, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     retries: int = 0
+    checkpoints: list[CheckpointRecord] = field(default_factory=list)
+    plugins: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write the record to `folder`."""
@@ -154,8 +207,10 @@ def _version_of(document: dict[str, Any]) -> int:
 
 
 def _from_document(document: dict[str, Any]) -> RunRecord:
-    for name in ("epochs", "evaluations"):  # version 1 had no evaluations, 2 no retries
+    # Version 1 had no evaluations, 2 no retries, 3 no plugins and checkpoints.
+    for name in ("epochs", "evaluations"):
         document[name] = [EpochRecord(**epoch) for epoch in document.get(name, [])]
+    document["checkpoints"] = [CheckpointRecord(**c) for c in document.get("checkpoints", [])]
     document["stages"] = {
         name: Histogram.from_json(stage) for name, stage in document["stages"].items()
     }

@@ -8,6 +8,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
+from cm4storage.results.checkpoint_figures import CHECKPOINT_COLUMNS, RUN_COLUMNS, report_fields
+from cm4storage.results.cm_records import cm_record, write_cm_records
 from cm4storage.results.histogram import Histogram
 from cm4storage.results.metrics import FORMULA_VARIANT, EpochMetrics
 
@@ -26,10 +28,11 @@ STAGES = ("io", "decode", "preprocess", "h2d", "compute", "barrier")
 
 
 def write_report_files(figures: RunFigures, folder: Path) -> dict[str, Any]:
-    """Write ``report.json`` and ``report.csv`` into `folder`; return what the former holds."""
+    """Write the report as JSON, CSV and for CM's viewers; return what ``report.json`` holds."""
     report = build_report(figures)
     write_json_atomically(folder / "report.json", report)
     write_text_atomically(folder / "report.csv", _csv(report))
+    write_cm_records([cm_record(report)], folder)
     return report
 
 
@@ -66,7 +69,7 @@ def build_report(figures: RunFigures) -> dict[str, Any]:
     report |= _latencies("", _histogram(epoch.wait_s for epoch in record.epochs))
     for stage in STAGES:
         report |= _latencies(f"{stage}_", stages.get(stage))
-    return report | _evaluation(figures) | _provenance(figures)
+    return report | _evaluation(figures) | report_fields(record) | _provenance(figures)
 
 
 def _percent(fraction: float | None) -> float | None:
@@ -165,15 +168,19 @@ _EPOCH_COLUMNS = (
 
 
 def _csv(report: dict[str, Any]) -> str:
-    """Return one row for the run, and one for each epoch, evaluation and rank."""
+    """Return one row for the run, and one for each epoch, evaluation, checkpoint and rank."""
     stream = io.StringIO()
     writer = csv.DictWriter(
-        stream, ["row", *_RUN_COLUMNS, *_EPOCH_COLUMNS], extrasaction="ignore", lineterminator="\n"
+        stream,
+        ["row", *_RUN_COLUMNS, *_EPOCH_COLUMNS, *RUN_COLUMNS, *CHECKPOINT_COLUMNS],
+        extrasaction="ignore",
+        lineterminator="\n",
     )
     writer.writeheader()
     writer.writerow({"row": "run"} | report)
     identity = {name: report[name] for name in ("benchmark_name", "scale", "backend_type")}
-    for name, rows in (("epoch", report["epochs"]), ("evaluation", report["evaluations"])):
+    for name in ("epoch", "evaluation", "checkpoint"):
+        rows = report[f"{name}s"]
         for epoch in rows:
             writer.writerow({"row": name} | identity | epoch)
     return stream.getvalue()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
+from cm4storage.results import blocks
 from cm4storage.results.dlio_log import dlio_log
-from cm4storage.results.metrics import Spread
+from cm4storage.results.metrics import Spread, of_epoch
 from cm4storage.workload.entries import nested
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from cm4storage.results.figures import RunFigures
     from cm4storage.results.metrics import EpochMetrics
-    from cm4storage.results.records import EpochRecord
+    from cm4storage.results.records import CheckpointRecord, EpochRecord, RunRecord
 
 STATS_NAME = "0_per_epoch_stats.json"
 
@@ -102,7 +103,31 @@ def _metric(figures: RunFigures) -> dict[str, Any]:
         "train_io_mean_MB_per_second": _times(throughput.mean, nominal_mib),
         "train_io_stdev_MB_per_second": _times(throughput.stdev, nominal_mib),
         **_eval_metric(figures),
+        **_checkpoint_metric(figures),
     }
+
+
+def _checkpoint_metric(figures: RunFigures) -> dict[str, Any]:
+    """Return the figures of checkpoints under DLIO's names, where any were asked for.
+
+    The duration is that of the write, in the background, too. GB are GiB, as in DLIO.
+    """
+    written = [each for each in figures.record.checkpoints if not each.error]
+    if not written and not figures.workload.workflow.checkpoint:
+        return {}
+    rates = Spread.of([_gib_per_s(each) for each in written])
+    durations = Spread.of([each.write_s for each in written])
+    return {
+        "save_checkpoint_io_mean_GB_per_second": rates.mean,
+        "save_checkpoint_io_stdev_GB_per_second": rates.stdev,
+        "save_checkpoint_duration_mean_seconds": durations.mean,
+        "save_checkpoint_duration_stdev_seconds": durations.stdev,
+        "checkpoint_size_GB": written[0].size_bytes / _GIB if written else None,
+    }
+
+
+def _gib_per_s(checkpoint: CheckpointRecord) -> float | None:
+    return checkpoint.size_bytes / _GIB / checkpoint.write_s if checkpoint.write_s > 0 else None
 
 
 def _eval_metric(figures: RunFigures) -> dict[str, Any]:
@@ -142,20 +167,35 @@ def _potential_caching(figures: RunFigures) -> int:
 
 def per_epoch_stats(figures: RunFigures) -> dict[str, Any]:
     """Return the content of ``0_per_epoch_stats.json``."""
+    record = figures.record
     return {
         str(epoch.number): {
             "start": epoch.start,
-            "block1": {
-                "start": epoch.start,
-                "end": epoch.end,
-                "duration": f"{epoch.duration_s:.2f}",
-            },
+            **{block.name: _times_of(block.steps) for block in blocks.of_epoch(record, epoch)},
+            **_checkpoint_stats(record, epoch),
             **_eval_stats(figures, epoch.number),
             "end": epoch.end,
             "duration": f"{epoch.duration_s:.2f}",
             **_mark(figures),
         }
-        for epoch in figures.record.epochs
+        for epoch in record.epochs
+    }
+
+
+def _times_of(epoch: EpochRecord) -> dict[str, str]:
+    return {"start": epoch.start, "end": epoch.end, "duration": f"{epoch.duration_s:.2f}"}
+
+
+def _checkpoint_stats(record: RunRecord, epoch: EpochRecord) -> dict[str, Any]:
+    """Return start, end, duration and rate of the checkpoints that follow steps of an epoch."""
+    return {
+        f"save_ckpt{number}": {
+            "start": each.start,
+            "end": each.end,
+            "duration": each.write_s,
+            "throughput": _gib_per_s(each),
+        }
+        for number, each in enumerate(blocks.checkpoints_of(record, epoch), start=1)
     }
 
 
@@ -163,8 +203,7 @@ def _eval_stats(figures: RunFigures, number: int) -> dict[str, Any]:
     """Return start, end and duration of the evaluation after epoch `number`, if there was one."""
     for each in figures.record.evaluations:
         if each.number == number:
-            duration = f"{each.duration_s:.2f}"
-            return {"eval": {"start": each.start, "end": each.end, "duration": duration}}
+            return {"eval": _times_of(each)}
     return {}
 
 
@@ -186,24 +225,27 @@ def rank_output(figures: RunFigures) -> dict[str, Any]:
         for each, metrics in zip(figures.record.evaluations, figures.evaluations, strict=True)
     }
     for epoch, metrics in zip(figures.record.epochs, figures.epochs, strict=True):
-        blocks = [("block1", epoch, metrics)]
+        parts = [(each.name, each.steps) for each in blocks.of_epoch(figures.record, epoch)]
+        measured = [(name, steps, of_epoch(steps, figures.workload)) for name, steps in parts]
+        if len(measured) == 1:
+            measured = [("block1", epoch, metrics)]
         if epoch.number in evaluations:
-            blocks.append(evaluations[epoch.number])
-        document[str(epoch.number)] = _epoch_output(blocks, host)
+            measured.append(evaluations[epoch.number])
+        document[str(epoch.number)] = _epoch_output(measured, host)
     return document
 
 
 def _epoch_output(
-    blocks: list[tuple[str, EpochRecord, EpochMetrics]], host: dict[str, Any]
+    parts: list[tuple[str, EpochRecord, EpochMetrics]], host: dict[str, Any]
 ) -> dict[str, Any]:
     return {
-        "load": {name: epoch.wait_s for name, epoch, _ in blocks},
-        "proc": {name: epoch.process_s for name, epoch, _ in blocks},
-        "compute": {name: epoch.compute_s for name, epoch, _ in blocks},
-        "throughput": {name: metrics.samples_per_s for name, _, metrics in blocks},
-        "au": {name: _times(metrics.au_fraction, 100) for name, _, metrics in blocks},
+        "load": {name: epoch.wait_s for name, epoch, _ in parts},
+        "proc": {name: epoch.process_s for name, epoch, _ in parts},
+        "compute": {name: epoch.compute_s for name, epoch, _ in parts},
+        "throughput": {name: metrics.samples_per_s for name, _, metrics in parts},
+        "au": {name: _times(metrics.au_fraction, 100) for name, _, metrics in parts},
         "host_meminfo": host["memory"],
-        "end": blocks[-1][1].end,
+        "end": parts[-1][1].end,
     }
 
 

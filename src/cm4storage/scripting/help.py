@@ -60,6 +60,8 @@ def _flag(name: str, spec: InputSpec | None) -> str:
         return f"--{name}=..."
     if spec.type == "flag":
         return f"--{name}"
+    if spec.type == "settings":
+        return f"--{name}.KEY=VALUE"
     return f"--{name}={'|'.join(spec.choices) or spec.type.upper()}"
 
 

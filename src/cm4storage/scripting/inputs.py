@@ -164,6 +164,8 @@ def _checked(spec: InputSpec, flag: str, value: Any, caller_folder: str) -> Any:
         return _flag(spec, flag, value)
     if not spec.type:
         return value
+    if spec.type == "settings":
+        return " ".join(_settings(spec, flag, value))
     if isinstance(value, (bool, dict, list)):
         rule = "needs a value" if value is True else f"must be a {spec.type}"
         raise _wrong(spec, flag, value, rule)
@@ -186,6 +188,26 @@ def _flag(spec: InputSpec, flag: str, value: Any) -> str:
     if text not in _TRUE + _FALSE:
         raise _wrong(spec, flag, value, "is a flag: give it no value, or yes or no")
     return "yes" if text in _TRUE else "no"
+
+
+def _settings(spec: InputSpec, flag: str, value: Any, key: str = "") -> Iterator[str]:
+    """Yield ``KEY=VALUE`` of each ``--flag.KEY=VALUE``; a key may have dots of its own.
+
+    The values are as they were written. A text is what this yielded before, as a command to run
+    again has it.
+    """
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _settings(spec, flag, inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, (bool, dict)) or value in ("", None):
+        raise UsageError(
+            f"--{flag}.{key} needs a value" if key else f"--{flag} needs a key and a value",
+            meaning=spec.description,
+            advice=f"--{spec.name}.KEY=VALUE",
+        )
+    else:
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield f"{key}={text}" if key else text
 
 
 def _check_number(spec: InputSpec, flag: str, text: str) -> None:

@@ -27,7 +27,7 @@ LATER_PHASES = ("prehook_deps", "posthook_deps", "post_deps")
 DEPENDENCY_PHASES = ("deps", *LATER_PHASES)
 _CONDITION_KEYS = ("enable_if_env", "enable_if_any_env", "skip_if_env", "skip_if_any_env")
 _PLAIN_FILES = frozenset((*METADATA_FILES, "meta.yaml", "meta.json", "README.md"))
-INPUT_TYPES = ("string", "int", "float", "flag", "path", "file")
+INPUT_TYPES = ("string", "int", "float", "flag", "path", "file", "settings")
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ import typing
 from typing import Any
 
 from cm4storage.workload.distributions import Distribution
+from cm4storage.workload.plugin_choice import PluginChoice, plugin_choices
 from cm4storage.workload.sections import ELEMENT_TYPES, ParquetColumn
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LARGEST_NUMBER = 1e308
 _LARGEST_COLUMN = 2**31 - 1
+PluginChoices = tuple[PluginChoice, ...]
 _COLUMN_TYPES = (*ELEMENT_TYPES, "string", "binary", "list")
 
 
@@ -28,6 +30,8 @@ def coerce(annotation: Any, value: object) -> Any:
     ValueError
         Saying what was expected.
     """
+    if annotation == PluginChoices:
+        return plugin_choices(value)
     origin = typing.get_origin(annotation)
     if origin in (types.UnionType, typing.Union):
         return _coerce_optional(annotation, value)

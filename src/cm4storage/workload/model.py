@@ -14,6 +14,7 @@ from cm4storage.workload.model_sections import (
     ProfilingSection,
     StorageSection,
 )
+from cm4storage.workload.plugin_choice import CHECKPOINT, PluginChoice
 from cm4storage.workload.schema import keys
 from cm4storage.workload.sections import (
     SECTIONS,
@@ -57,6 +58,7 @@ class Workload:
     output: OutputSection = field(default_factory=OutputSection)
     metric: MetricSection = field(default_factory=MetricSection)
     profiling: ProfilingSection = field(default_factory=ProfilingSection)
+    plugins: tuple[PluginChoice, ...] = ()
 
     @classmethod
     def from_settings(
@@ -64,12 +66,15 @@ class Workload:
     ) -> Workload:
         """Return the workload with the typed values of `settings` (by canonical path)."""
         sections = {name: kind(**_of_section(settings, name)) for name, kind in SECTIONS.items()}
-        framework = settings.get("framework", "tensorflow")
-        return cls(accelerator=accelerator, scale=scale, framework=framework, **sections)
+        alone = {name: settings[name] for name in ("framework", "plugins") if name in settings}
+        return cls(accelerator=accelerator, scale=scale, **alone, **sections)
 
     def settings(self) -> dict[str, Any]:
         """Return all values by canonical path, as plain JSON values."""
-        values: dict[str, Any] = {"framework": self.framework}
+        values: dict[str, Any] = {
+            "framework": self.framework,
+            "plugins": [each.plain() for each in self.plugins],
+        }
         for path, key in keys().items():
             if key.field:
                 section = path.partition(".")[0]
@@ -100,6 +105,14 @@ class Workload:
     def total_samples(self) -> int:
         """The number of training samples in the data set."""
         return self.dataset.num_files_train * self.dataset.num_samples_per_file
+
+    @property
+    def plugin_names(self) -> list[str]:
+        """The plugins that are called in the course of a run, ``checkpoint`` by either way."""
+        names = [choice.name for choice in self.plugins]
+        if self.workflow.checkpoint and CHECKPOINT not in names:
+            names.append(CHECKPOINT)
+        return names
 
     @property
     def writes_checkpoints_only(self) -> bool:
@@ -154,6 +167,8 @@ def plain(value: Any) -> Any:
     """Return a setting's value as JSON knows it."""
     if isinstance(value, Distribution):
         return value.to_plain()
+    if isinstance(value, PluginChoice):
+        return value.plain()
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     return dataclasses.asdict(value) if isinstance(value, ParquetColumn) else value

@@ -18,7 +18,7 @@ _MISSPELT = "DLIO assigns it to an attribute that nothing reads"
 
 @dataclass(frozen=True)
 class ModelSection:
-    """``model``: what is trained. Only the name matters until checkpoints are written.
+    """``model``: what is trained. All but the name matters to checkpoints only.
 
     The release of 2024 has the name in place of the section, and the sizes under ``checkpoint``.
     """
@@ -26,7 +26,7 @@ class ModelSection:
     name: str = "default"
     type: str | None = setting(None, done=False)
     model_size_bytes: int = setting(
-        10240, aliases=("checkpoint.model_size",), minimum=0, maximum=LARGEST_BYTES, done=False
+        10240, aliases=("checkpoint.model_size",), minimum=0, maximum=LARGEST_BYTES
     )
     model_datatype: ModelDatatype = setting("fp16", done=False)
     optimizer_datatype: ModelDatatype = setting("fp32", done=False)
@@ -99,21 +99,21 @@ class StorageSection:
 
 @dataclass(frozen=True)
 class CheckpointSection:
-    """``checkpoint``: accepted, not run yet."""
+    """``checkpoint``: when checkpoints are written, where, and of what."""
 
-    checkpoint_folder: str = setting("./checkpoints/", done=False)
-    checkpoint_after_epoch: int = setting(1, minimum=1, done=False)
-    epochs_between_checkpoints: int = setting(1, minimum=1, done=False)
-    steps_between_checkpoints: int = setting(-1, minimum=-1, done=False)
+    checkpoint_folder: str = "./checkpoints/"
+    checkpoint_after_epoch: int = setting(1, minimum=1)
+    epochs_between_checkpoints: int = setting(1, minimum=1)
+    steps_between_checkpoints: int = setting(-1, minimum=-1)
     type: Literal["rank_zero", "all_ranks"] = setting("rank_zero", inert=UNUSED_BY_DLIO)
     mode: Literal["default", "subset"] = setting("default", done=False)
-    fsync: bool = setting(False, done=False)
+    fsync: bool = False
     recovery_rank_shift: bool = setting(False, inert=_MISSPELT)
     rank_sync: bool = setting(False, done=False)
     time_between_checkpoints: float = setting(-1, minimum=-1, maximum=10**6, done=False)
     num_checkpoints_write: int = setting(-1, minimum=-1, maximum=10**6, done=False)
     num_checkpoints_read: int = setting(-1, minimum=-1, maximum=10**6, done=False)
-    randomize_tensor: bool = setting(True, done=False)
+    randomize_tensor: bool = True
     ksm_madv_mergeable_id: int = setting(12, minimum=0, path="ksm.madv_mergeable_id", done=False)
     ksm_high_ram_trigger: float = setting(
         30.0, minimum=0, maximum=100, path="ksm.high_ram_trigger", done=False

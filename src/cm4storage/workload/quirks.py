@@ -156,7 +156,9 @@ def _inert(workload: Workload) -> Iterator[Problem]:
             "effect: npz files stay uncompressed",
         )
     if checkpoint.fsync:
-        yield _remark("checkpoint.fsync: true", "DLIO never calls fsync, whatever this key says")
+        yield _remark(
+            "checkpoint.fsync: true", "DLIO never calls fsync, whatever this key says; here it is"
+        )
     if workload.writes_checkpoints_only and checkpoint.time_between_checkpoints < 0:
         yield _remark(
             "checkpoint.time_between_checkpoints: -1", "DLIO sleeps 1 s between checkpoints"
@@ -166,6 +168,18 @@ def _inert(workload: Workload) -> Iterator[Problem]:
             f"model.parallelism.data: {workload.model.parallelism_data}",
             "DLIO takes it only with checkpoint.mode: subset",
         )
+
+
+def _checkpoints(workload: Workload) -> Iterator[Problem]:
+    """Say how the checkpoints of a training differ from DLIO's."""
+    steps = workload.checkpoint.steps_between_checkpoints
+    if not (workload.workflow.checkpoint and workload.workflow.train):
+        return
+    what = f"checkpoint.steps_between_checkpoints: {steps}"
+    if steps > 0 and workload.train.epochs > 1:
+        yield _remark(what, "DLIO counts steps anew in each epoch; here they count over all epochs")
+    if steps == 0:
+        yield _remark(what, "neither steps nor epochs are followed by checkpoints, in DLIO as here")
 
 
 def _metric(workload: Workload) -> Iterator[Problem]:
@@ -228,6 +242,7 @@ def _absent_train(explained: Explained) -> Iterator[Problem]:
 
 
 _BY_WORKLOAD: tuple[Callable[[Workload], Iterator[Problem]], ...] = (
-    _subfolders, _record_size, _prefetch, _loader, _shuffles, _steps, _inert, _metric, _workflow,
+    _subfolders, _record_size, _prefetch, _loader, _shuffles, _steps, _inert, _checkpoints, _metric,
+    _workflow,
 )  # fmt: skip
 _BY_TEXT: tuple[Callable[[Explained], Iterator[Problem]], ...] = (_given_texts, _absent_train)

@@ -99,12 +99,31 @@ def remarks(workload: Workload) -> list[str]:
     """Return what a user should know of a workload that can run."""
     if not workload.workflow.train:
         return []
+    return [*_without_figures(workload), *_without_checkpoints(workload)]
+
+
+def _without_figures(workload: Workload) -> list[str]:
     output, steps = workload.output, workload.steps_per_epoch()
     left_out = output.exclude_start_steps + output.exclude_end_steps
     if steps > left_out:
         return []
     measured = f"an epoch has {format_count(steps, 'step')}, and the formulas leave {left_out} out"
     return [f"{measured}: no accelerator utilization and no throughput"]
+
+
+def _without_checkpoints(workload: Workload) -> list[str]:
+    """Tell of a run that ends before its first checkpoint."""
+    checkpoint, epochs = workload.checkpoint, workload.train.epochs
+    if not workload.workflow.checkpoint or checkpoint.steps_between_checkpoints == 0:
+        return []
+    steps = epochs * workload.steps_per_epoch()
+    if checkpoint.steps_between_checkpoints > 0:
+        first, last, unit = checkpoint.steps_between_checkpoints, steps, "step"
+    else:
+        first, last, unit = checkpoint.checkpoint_after_epoch, epochs, "epoch"
+    if first <= last:
+        return []
+    return [f"no checkpoint: the first is due after {unit} {first}, and the last is {unit} {last}"]
 
 
 def _format(workload: Workload, source: str) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cm4storage.workload.sections import DatasetSection
 
 QUICK_DATA_SET_BYTES = 128 * MIB
+QUICK_CHECKPOINT_BYTES = 16 * MIB
 QUICK_COMPUTATION_PER_EPOCH_S = 3.0
 QUICK_STEPS = range(8, 65)
 QUICK_EPOCHS = 2
@@ -24,7 +25,9 @@ def quick_settings(workload: Workload) -> dict[str, Any]:
     Batch size, threads, computation time, format and order stay. The steps of an epoch take about
     `QUICK_COMPUTATION_PER_EPOCH_S` seconds of computation, but are 8 to 64; the samples shrink
     until the data set is `QUICK_DATA_SET_BYTES` at most. Samples that cannot shrink, such as rows
-    of single numbers, are fewer instead. A workload that is smaller already stays.
+    of single numbers, are fewer instead. The tensors of a checkpoint shrink until it has
+    `QUICK_CHECKPOINT_BYTES`, and the first comes within the epochs that are left. A workload that
+    is smaller already stays.
     """
     if workload.writes_checkpoints_only:
         return {}
@@ -42,7 +45,25 @@ def quick_settings(workload: Workload) -> dict[str, Any]:
         "dataset.num_subfolders_train": min(dataset.num_subfolders_train, files),
         "dataset.num_subfolders_eval": min(dataset.num_subfolders_eval, files_eval),
         "train.epochs": min(workload.train.epochs, QUICK_EPOCHS),
+        **_smaller_checkpoints(workload),
         **_smaller_samples(dataset, shrink),
+    }
+
+
+def _smaller_checkpoints(workload: Workload) -> dict[str, Any]:
+    """Return a smaller model, and the first checkpoint within the steps that are left."""
+    model, checkpoint = workload.model, workload.checkpoint
+    groups, layers = model.optimization_groups, model.layer_parameters
+    in_all_bytes = model.model_size_bytes + 3 * sum(groups) + max(0, model.num_layers) * sum(layers)
+    shrink = min(1.0, QUICK_CHECKPOINT_BYTES / max(1, in_all_bytes))
+    epochs = min(workload.train.epochs, QUICK_EPOCHS)
+    steps = min(checkpoint.steps_between_checkpoints, epochs * _quick_steps(workload))
+    return {
+        "model.model_size_bytes": math.floor(model.model_size_bytes * shrink),
+        "model.optimization_groups": tuple(math.floor(size * shrink) for size in groups),
+        "model.layer_parameters": tuple(math.floor(size * shrink) for size in layers),
+        "checkpoint.checkpoint_after_epoch": min(checkpoint.checkpoint_after_epoch, epochs),
+        "checkpoint.steps_between_checkpoints": steps,
     }
 
 

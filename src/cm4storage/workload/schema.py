@@ -8,7 +8,7 @@ import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.workload.coercion import coerce
+from cm4storage.workload.coercion import PluginChoices, coerce
 from cm4storage.workload.distributions import Distribution
 from cm4storage.workload.sections import (
     IGNORED_BY_DLIO,
@@ -60,7 +60,7 @@ class Key:
         return typed
 
     def _check_range(self, number: Any) -> None:
-        if number is None or isinstance(number, str):
+        if not isinstance(number, (int, float)):
             return
         if self.minimum is not None and number < self.minimum:
             raise ValueError(f"must be at least {self.minimum:g}")
@@ -80,8 +80,11 @@ class Key:
 
 @functools.cache
 def keys() -> Mapping[str, Key]:
-    """Return all keys by canonical path, ``framework`` included."""
-    table = {"framework": Key("framework", Framework, "tensorflow")}
+    """Return all keys by canonical path, ``framework`` and ``plugins`` included."""
+    table = {
+        "framework": Key("framework", Framework, "tensorflow"),
+        "plugins": Key("plugins", PluginChoices, ()),
+    }
     for section, kind in SECTIONS.items():
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):

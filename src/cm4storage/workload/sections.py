@@ -64,7 +64,7 @@ class WorkflowSection:
     generate_data: bool = False
     train: bool = True
     evaluation: bool = False
-    checkpoint: bool = setting(False, done=False)
+    checkpoint: bool = False
     profiling: bool = setting(False, done=False)
     query: str | None = setting(None, inert="only dlio_benchmark_query reads it")
 

@@ -96,6 +96,8 @@ def _inputs(recipe: Recipe) -> Iterator[str]:
 def _flag(name: str, spec: InputSpec | None) -> str:
     if spec is None or not spec.type:
         return f"--{name}=..."
+    if spec.type == "settings":
+        return f"--{name}.KEY=VALUE"
     return f"--{name}" if spec.type == "flag" else f"--{name}={spec.type.upper()}"
 
 

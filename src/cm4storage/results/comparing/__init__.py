@@ -1,0 +1,1 @@
+"""Compare reports, metric by metric, under rules that are read from a file."""

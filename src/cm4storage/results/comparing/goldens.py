@@ -1,0 +1,164 @@
+"""Reference reports: what a workload must give on any machine, and what it gave on one.
+
+A golden is a JSON file with the request that it answers, and with those fields of the report that
+the rules name. Its figures of time hold on the machine that they name, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from cm4storage.core.errors import UserError
+from cm4storage.core.files import write_text_atomically
+from cm4storage.results.comparing.context import fields_of_context
+from cm4storage.results.comparing.fields import subset, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from cm4storage.results.comparing.rules import Rules
+
+SCHEMA: Final = "cm4storage.golden"
+VERSION: Final = 1
+TRAINING: Final = "training"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A reference report.
+
+    Attributes
+    ----------
+    kind : str
+        What is run: ``training``.
+    workload, scale, params : str
+        The stock workload, its scale, and overrides as ``--params`` has them.
+    fields : tuple of str
+        The names of all fields of the report, so that none is lost unnoticed.
+    report : dict or None
+        Those fields that the rules need; None where the request has not been answered yet.
+    figures : dict
+        By field, what the runs measured: the spread of several runs tells noise from change.
+    """
+
+    kind: str
+    workload: str
+    scale: str
+    params: str
+    fields: tuple[str, ...] = ()
+    report: dict[str, Any] | None = None
+    figures: Mapping[str, list[float | None]] = field(default_factory=dict)
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any], where: str) -> Golden:
+        """Return the golden in a document.
+
+        Raises
+        ------
+        UserError
+            If it is of another version, or a part is missing.
+        """
+        if document.get("version") != VERSION:
+            raise UserError(
+                f"the golden has version {document.get('version')}; this release reads {VERSION}",
+                where=where,
+            )
+        try:
+            request = document["request"]
+            return cls(
+                request["kind"],
+                request["workload"],
+                request["scale"],
+                request["params"],
+                tuple(document.get("fields", ())),
+                document.get("report"),
+                document.get("figures", {}),
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(f"the golden lacks {error}", where=where) from error
+
+    def as_reports(self) -> list[dict[str, Any]]:
+        """Return one report for each run that was measured, as comparing wants them."""
+        rows = zip(*self.figures.values(), strict=True)
+        measured = [dict(zip(self.figures, row, strict=True)) for row in rows]
+        return [{**(self.report or {}), **figures} for figures in measured or [{}]]
+
+    def answered(self, reports: Sequence[dict[str, Any]], rules: Rules) -> Golden:
+        """Return the golden with what `rules` need of the reports of one or more runs."""
+        needed = (*(rule.field for rule in rules.equals), *fields_of_context())
+        figures = {
+            rule.field: [_rounded(value_of(report, rule.field)) for report in reports]
+            for rule in rules.figures
+        }
+        return replace(
+            self,
+            fields=tuple(sorted(reports[0])),
+            report=subset(reports[0], needed),
+            figures=figures,
+        )
+
+    def text(self) -> str:
+        """Return the content of the golden's file."""
+        request = {
+            "kind": self.kind,
+            "workload": self.workload,
+            "scale": self.scale,
+            "params": self.params,
+        }
+        document: dict[str, Any] = {"schema": SCHEMA, "version": VERSION, "request": request}
+        if self.report is not None:
+            document |= {
+                "fields": list(self.fields),
+                "report": self.report,
+                "figures": dict(self.figures),
+            }
+        return _indented(document) + "\n"
+
+    def timeless_text(self) -> str:
+        """Return the content without what depends on the machine and the moment."""
+        report = {name: each for name, each in (self.report or {}).items() if name != "host"}
+        return replace(self, report=report, figures={}).text()
+
+    def save(self, path: Path) -> None:
+        """Write the golden."""
+        write_text_atomically(path, self.text())
+
+    def lost_fields(self, report: dict[str, Any]) -> list[str]:
+        """Return the fields that the golden's report has, and `report` has not."""
+        return sorted(set(self.fields) - set(report))
+
+
+def _rounded(value: Any) -> float | None:
+    """Return a figure with the digits that a difference to be reviewed needs."""
+    return None if value is None else float(f"{value:.5g}")
+
+
+def _indented(document: dict[str, Any]) -> str:
+    """Return JSON with a line for each value, and lists of numbers in one line."""
+    text = json.dumps(document, indent=1, allow_nan=False)
+    return re.sub(r"\[[^\[\]{}\"]*\]", _in_one_line, text)
+
+
+def _in_one_line(found: re.Match[str]) -> str:
+    return f"[{' '.join(found[0][1:-1].split())}]"
+
+
+def load_golden(path: Path) -> Golden:
+    """Read a golden.
+
+    Raises
+    ------
+    UserError
+        If the file is none.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the golden: {error}", where=str(path)) from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise UserError("this is no golden", where=str(path))
+    return Golden.from_document(document, str(path))

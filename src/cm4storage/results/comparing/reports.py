@@ -1,0 +1,100 @@
+"""Find the reports that the words of a user mean."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cm4storage.core.errors import UserError
+from cm4storage.results import figures, records
+from cm4storage.results.comparing import goldens
+from cm4storage.results.report_files import SCHEMA, VERSION, build_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+REPORT = "report.json"
+
+
+def load_all(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the reports of all runs in `paths`, in the order of their names.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Each the folder of a run, a folder with runs at any depth, a ``report.json``, or a
+        reference report.
+
+    Raises
+    ------
+    UserError
+        If one of them has no readable report, or one of a newer release.
+    """
+    return [report for path in paths for place in _places(path) for report in _load(place)]
+
+
+def _load(place: Path) -> list[dict[str, Any]]:
+    """Return the reports in a file, or that of the run in a folder.
+
+    Raises
+    ------
+    UserError
+        As `load_all`.
+    """
+    if place.is_dir() and not (place / REPORT).exists():
+        return [as_read(build_report(figures.of_run(records.load(place))))]
+    path = place / REPORT if place.is_dir() else place
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the report: {error}", where=str(path)) from error
+    if isinstance(document, dict) and document.get("schema") == goldens.SCHEMA:
+        return goldens.Golden.from_document(document, str(path)).as_reports()
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise UserError(
+            "this is no report of a run",
+            where=str(path),
+            advice="name the folder of a run, such as results/training/unet3d/run/<time>",
+        )
+    if not isinstance(document.get("version"), int) or document["version"] > VERSION:
+        raise UserError(
+            f"the report has version {document.get('version')}; this release reads up to {VERSION}",
+            where=str(path),
+            advice="use the release that wrote it, or a newer one",
+        )
+    return [document]
+
+
+def as_read(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report as it is when it was written and read."""
+    return dict(json.loads(json.dumps(report, allow_nan=False)))
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Yield the runs in `path`: itself, or all folders below it that hold one."""
+    if not path.exists():
+        raise UserError("there is nothing of this name", where=str(path))
+    if not path.is_dir() or _holds_run(path):
+        yield path
+        return
+    found = sorted(
+        {file.parent for name in (REPORT, records.FILE_NAME) for file in path.rglob(name)}
+    )
+    runs = [folder for folder in found if not _is_hidden(folder, path)]
+    if not runs:
+        raise UserError(
+            "there is no run in this folder",
+            where=str(path),
+            advice="name the folder of a run, or one with several runs of the same workload",
+        )
+    yield from runs
+
+
+def _holds_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (REPORT, records.FILE_NAME))
+
+
+def _is_hidden(folder: Path, root: Path) -> bool:
+    """Tell whether a run is unfinished: its folder has a hidden name."""
+    return any(part.startswith(".") for part in folder.relative_to(root).parts)

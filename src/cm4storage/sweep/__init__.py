@@ -1,0 +1,1 @@
+"""Run a workload at many points, each once, and lay the results side by side."""

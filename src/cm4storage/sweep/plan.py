@@ -1,0 +1,148 @@
+"""The points of a sweep, and the key under which each is found again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cm4storage
+from cm4storage.core.canonical import digest, sha256
+from cm4storage.core.files import locked
+from cm4storage.dataset.identity import Identity
+from cm4storage.results.comparing.context import machine_of
+from cm4storage.results.environment import machine
+from cm4storage.sweep.axes import product
+from cm4storage.workload.resolve import resolve
+from cm4storage.workload.rules import require_training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from cm4storage.loader.limits import Conduct, Limits
+    from cm4storage.storage.location import StoreLocation
+    from cm4storage.sweep.axes import Axis
+    from cm4storage.workload.resolve import Request
+    from cm4storage.workload.resolved import Resolved
+
+KEY_VERSION = 1
+_NO_INFLUENCE = frozenset({"cli", "node", "repo", "report", "scripting", "sweep"})
+"""Parts of the package that neither read nor measure."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all points of a sweep share.
+
+    Attributes
+    ----------
+    request : Request
+        The workload before a point changes it.
+    place : StoreLocation
+        Where data sets are kept.
+    """
+
+    request: Request
+    place: StoreLocation
+    limits: Limits
+    conduct: Conduct
+    command: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep.
+
+    Attributes
+    ----------
+    values : dict
+        By key, as the user wrote them.
+    repeat : int
+        Which of the repeated runs, from 1.
+    resolved : Resolved
+        The workload.
+    key : str
+        What it is found again by: a digest of all that its result depends on.
+    """
+
+    values: dict[str, str]
+    repeat: int
+    resolved: Resolved
+    key: str
+
+    @property
+    def title(self) -> str:
+        """The point in a few words."""
+        return " ".join(f"{key}={value}" for key, value in self.values.items())
+
+
+def points_of(setup: Setup, axes: Sequence[Axis], repeats: int) -> list[Point]:
+    """Return all points, checked: round by round, so that a drift of the machine meets all alike.
+
+    Raises
+    ------
+    UserError
+        If the workload of any point cannot be run.
+    """
+    code, host = code_digest(), machine_of(machine())
+    resolved = []
+    for values in product(axes):
+        overrides = shlex.join(f"{key}={value}" for key, value in values.items())
+        params = f"{setup.request.params} {overrides}".strip()
+        at_point = resolve(replace(setup.request, params=params))
+        require_training(at_point.workload, at_point.source)
+        resolved.append((values, at_point))
+    shared = {"code": code, "machine": host}
+    return [
+        Point(values, repeat, at_point, _key(setup, at_point, {**shared, "repeat": repeat}))
+        for repeat in range(1, repeats + 1)
+        for values, at_point in resolved
+    ]
+
+
+def _key(setup: Setup, resolved: Resolved, facts: dict[str, Any]) -> str:
+    place = setup.place
+    return digest(
+        {
+            "version": KEY_VERSION,
+            "workload": resolved.workload.digest(),
+            "data_set": Identity.of(resolved.workload).digest,
+            "place": [place.uri, place.endpoint_url, str(place.server_dir or ""), place.client],
+            "limits": asdict(setup.limits),
+            "conduct": asdict(setup.conduct),
+            **facts,
+        }
+    )[:16]
+
+
+def code_digest(package: Path | None = None) -> str:
+    """Return a digest of the code that a run's result depends on."""
+    root = package or Path(cm4storage.__file__).parent
+    hasher = sha256()
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root)
+        if name.parts[0] not in _NO_INFLUENCE:
+            hasher.update(f"{name.as_posix()} {path.stat().st_size} ".encode())
+            hasher.update(path.read_bytes())
+    return hasher.hexdigest()
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The folder in which finished points are kept, each under its key."""
+
+    folder: Path
+
+    def of(self, point: Point) -> Path:
+        """Return the folder of a point, which exists only when the point is finished."""
+        return self.folder / point.key
+
+    def has(self, point: Point) -> bool:
+        """Tell whether a point is finished."""
+        return (self.of(point) / "report.json").exists()
+
+    def locked(self, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
+        """Hold the pool alone: two sweeps at a time would measure each other."""
+        return locked(self.folder / ".lock", on_wait)

@@ -1,0 +1,111 @@
+"""Today's code gives what the reference reports say, and a change on purpose is seen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cm4storage.results.comparing.rules import DEFAULT_FILE
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "goldens"
+NAMES = {"unet3d", "bert", "resnet50", "cosmoflow"}
+CHEAP = "bert"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Return a copy of the goldens, to be changed."""
+    return shutil.copytree(FOLDER, tmp_path / "goldens")
+
+
+def change(folder, act):
+    """Change the document of the golden that is cheap to run."""
+    path = folder / f"{CHEAP}.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    act(document)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_all_are_there_and_the_rules_are_those_of_the_package():
+    assert {path.stem for path in FOLDER.glob("*.json")} >= {*NAMES, "tolerance"}
+    assert (FOLDER / "tolerance.json").read_bytes() == DEFAULT_FILE.read_bytes()
+
+
+def test_todays_code_gives_what_they_say(cm4storage_of, capsys):
+    code = cm4storage_of(["goldens", "--check", "--mode=development", f"--goldens_dir={FOLDER}"])
+    out = capsys.readouterr().out
+    assert code == 0, out
+    assert out.count("same: 0 improved") == len(list(FOLDER.glob("*.json"))) - 1
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda d: d["report"].update(total_bytes=d["report"]["total_bytes"] + 1), "total_bytes: "),
+        (lambda d: d["report"].update(access_order_digest="0" * 64), "access_order_digest: "),
+        (lambda d: d["report"]["access_order_sample"].reverse(), "access_order_sample: "),
+        (lambda d: d["report"]["data_set"].update(total_bytes=1), "data_set.total_bytes: "),
+        (lambda d: d["report"]["data_set"].update(content_digest="0"), "data_set.content_digest: "),
+        (lambda d: d["report"]["epochs"][0].update(steps=1), "epochs.*.steps: "),
+        (lambda d: d["report"].update(version=0), "version: "),
+        (lambda d: d["fields"].append("p42_latency_ms"), "no p42_latency_ms any more"),
+    ],
+)
+def test_a_change_on_purpose_is_red(copy, cm4storage_of, capsys, act, says):
+    change(copy, act)
+    words = ["goldens", "--check", f"--only={CHEAP}", f"--goldens_dir={copy}", "--mode=development"]
+    assert cm4storage_of(words) == 4
+    assert says in capsys.readouterr().out
+
+
+def test_times_count_on_the_machine_of_the_golden_alone(copy, cm4storage_of, capsys):
+    def as_if_measured_elsewhere(document):
+        document["report"]["host"]["hostname"] = "elsewhere"
+        document["figures"]["throughput_samples_per_sec"] = [1e9] * 5
+
+    change(copy, as_if_measured_elsewhere)
+    assert cm4storage_of(["goldens", "--check", f"--only={CHEAP}", f"--goldens_dir={copy}"]) == 0
+    out = capsys.readouterr().out
+    assert "another machine: elsewhere" in out
+    assert "12 cannot tell" in out
+
+
+def test_writing_shows_the_difference_and_leaves_mere_times_alone(copy, cm4storage_of, capsys):
+    path = copy / f"{CHEAP}.json"
+    before = path.read_bytes()
+    words = ["goldens", "--write", f"--only={CHEAP}", f"--goldens_dir={copy}", "--repeat=2"]
+    assert cm4storage_of(words) == 0
+    assert capsys.readouterr().out == "bert: unchanged\n"
+    assert path.read_bytes() == before
+    change(copy, lambda document: document["report"].update(total_bytes=1))
+    assert cm4storage_of(words) == 0
+    out = capsys.readouterr().out
+    assert '-  "total_bytes": 1,' in out
+    assert '+  "total_bytes": 980' in out
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written["report"] | {"host": 0} == json.loads(before)["report"] | {"host": 0}
+    assert len(written["figures"]["throughput_samples_per_sec"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda d: d.update(version=2), "the golden has version 2"),
+        (lambda d: d["request"].pop("params"), "the golden lacks 'params'"),
+        (lambda d: d["request"].update(kind="dance"), "there is no kind dance"),
+        (lambda d: d.pop("report"), "the golden has no report yet"),
+    ],
+)
+def test_a_damaged_golden_is_refused(copy, cm4storage_of, capsys, act, says):
+    change(copy, act)
+    assert cm4storage_of(["goldens", "--check", f"--only={CHEAP}", f"--goldens_dir={copy}"]) == 1
+    assert says in capsys.readouterr().err
+    assert cm4storage_of(["goldens", "--check", "--only=gpt", f"--goldens_dir={copy}"]) == 2
+
+
+def test_a_golden_is_a_baseline(cm4storage_of, run_folder, capsys):
+    assert cm4storage_of(["compare", str(FOLDER / "unet3d.json"), str(run_folder)]) == 5
+    assert "baseline of 5 runs, compared with 1 run" in capsys.readouterr().out
