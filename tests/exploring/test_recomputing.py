@@ -76,6 +76,21 @@ def test_a_changed_rank_differs_in_its_epoch(tree, only_run):
     assert [each.name for each in only_run().recomputation.differing] == ["train_au_percentage[2]"]
 
 
+def test_an_epoch_without_a_step_is_0_as_in_dlio(tree, only_run):
+    """``end_train`` of dlio_benchmark, where the sum of the steps is 0."""
+    training_run(tree / "run", Shape(epochs=1))
+    for rank in range(3):
+
+        def edit(output):
+            for values in ("load", "proc", "compute"):
+                output["1"][values]["block1"] = []
+
+        change(tree / "run" / f"{rank}_output.json", edit)
+    names = ["train_au_percentage[1]", "train_throughput_samples_per_second[1]"]
+    assert [each.name for each in only_run().recomputation.differing] == names
+    assert {each.recomputed for each in only_run().recomputation.differing} == {0.0}
+
+
 def test_a_wrong_verdict_about_the_threshold_differs(tree, only_run):
     training_run(tree / "run")
     change(

@@ -96,15 +96,15 @@ def _epochs(output: Mapping[str, Any]) -> list[str]:
 
 
 def _weighted(content: Mapping[str, Any], name: str, blocks: Sequence[str]) -> float | None:
-    """Return the mean over blocks, weighted with their steps."""
+    """Return the mean over blocks, weighted with their steps; 0 without a step, as in DLIO."""
     total, steps = 0.0, 0
     for block in blocks:
+        count = len(sequence(mapping(content.get("proc")).get(block)))
         value = number(mapping(content.get(name)).get(block))
-        count = len(sequence(mapping(content.get("compute")).get(block)))
-        if value is None or not count:
+        if count and value is None:
             return None
-        total, steps = total + value * count, steps + count
-    return total / steps if steps else None
+        total, steps = total + (value or 0.0) * count, steps + count
+    return total / steps if steps else 0.0
 
 
 def _figures(kind: str, metric: Mapping[str, Any], sums: _Sums, ranks: int) -> Iterator[Figure]:
