@@ -22,6 +22,7 @@ from cm4storage.loader.benchmark import Job, Run, run_benchmark, save_order
 from cm4storage.loader.lifecycle import Plugin, by_name
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.plugins import Plugins
+from cm4storage.report.html.page import write_page
 from cm4storage.report.table import render
 from cm4storage.results import figures
 from cm4storage.results.report_files import build_report, write_report_files
@@ -195,7 +196,7 @@ class Report:
         return summary(self.figures)
 
     def save(self, path: str | Path) -> Path:
-        """Write the record, the report and DLIO's files to a folder, and return it.
+        """Write the record, the reports and DLIO's files to a folder, and return it.
 
         Raises
         ------
@@ -213,6 +214,7 @@ class Report:
         if self.record.conduct.get("records_order"):
             save_order(self.run, self.figures.workload, folder)
         write_report_files(self.figures, folder)
+        write_page(self.figures, folder, self.record.environment["command"])
         write_dlio_files(self.figures, folder)
         return folder
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.cli import options
 from cm4storage.core.errors import MissedThreshold, redact_url
+from cm4storage.report.html.page import write_page
 from cm4storage.report.table import render
 from cm4storage.results import figures, records
 from cm4storage.results.report_files import write_report_files
@@ -32,13 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
-    """Write report.json, report.csv and DLIO's files, and show the table."""
+    """Write report.json, report.csv, report.html and DLIO's files, and show the table."""
     run = figures.of_run(records.load(args.run_dir))
     report = write_report_files(run, args.run_dir)
     write_dlio_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
-    console.show(render(report, str(args.run_dir), command))
-    options.write_result(args, {"run_dir": str(args.run_dir), "au_met": report["au_met"]})
+    page = write_page(run, args.run_dir, command)
+    console.show(render(report, str(args.run_dir), command, str(page)))
+    options.write_result(
+        args,
+        {"run_dir": str(args.run_dir), "report_html": str(page), "au_met": report["au_met"]},
+    )
     if args.strict_au:
         require_threshold(report)
     return 0

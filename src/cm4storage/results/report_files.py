@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cm4storage.results.figures import RunFigures
-    from cm4storage.results.records import EpochRecord
+    from cm4storage.results.records import EpochRecord, RunRecord
 
 SCHEMA = "cm4storage.report"
 VERSION = 1
@@ -61,15 +61,21 @@ def build_report(figures: RunFigures) -> dict[str, Any]:
         "read_mib_per_s": figures.read_mib_per_s.mean,
         "read_stdev_mib_per_s": figures.read_mib_per_s.stdev,
     }
-    stages = record.stages | {
+    stages = stages_of(record)
+    report |= _latencies("", stages["wait"])
+    for stage in STAGES:
+        report |= _latencies(f"{stage}_", stages.get(stage))
+    return report | _evaluation(figures) | report_fields(record) | _provenance(figures)
+
+
+def stages_of(record: RunRecord) -> dict[str, Histogram]:
+    """Return the histogram of each stage, with those that the record has step by step."""
+    return record.stages | {
+        "wait": _histogram(epoch.wait_s for epoch in record.epochs),
         "compute": _histogram(epoch.compute_s for epoch in record.epochs),
         "h2d": _histogram(epoch.h2d_s or [] for epoch in record.epochs),
         "barrier": _histogram(epoch.barrier_s or [] for epoch in record.epochs),
     }
-    report |= _latencies("", _histogram(epoch.wait_s for epoch in record.epochs))
-    for stage in STAGES:
-        report |= _latencies(f"{stage}_", stages.get(stage))
-    return report | _evaluation(figures) | report_fields(record) | _provenance(figures)
 
 
 def _percent(fraction: float | None) -> float | None:
