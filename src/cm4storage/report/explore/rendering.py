@@ -1,30 +1,23 @@
-"""The template of the page, and the rules under which it is filled."""
+"""The template of the page over many runs, its style and its script."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cm4storage.report.explore import wording
+from cm4storage.report.html import rendering
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("base.css", "explore.css")
-SCRIPTS = ("data.js", "filter.js", "table.js", "compare.js", "scales.js", "plot.js", "start.js")
-
-_CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), 127) if code not in (9, 10)}
+_TEMPLATES = Path(__file__).parent / "templates"
+_STYLES = (rendering.TEMPLATES / "style.css", _TEMPLATES / "explore.css")
+_SCRIPTS = (
+    *("data.js", "filter.js", "table.js", "compare.js", "scales.js", "plot.js"),
+    "start.js",  # the last: it calls the others
+)
 
 
 def rendered(name: str, *, data: str, **values: Any) -> str:
     """Return a template filled with `values`; all text in them is escaped.
-
-    The page's own policy lets nothing run or load but the script and the style that are part of
-    the template.
 
     Parameters
     ----------
@@ -33,46 +26,11 @@ def rendered(name: str, *, data: str, **values: Any) -> str:
     """
     from markupsafe import Markup
 
-    style, script = _joined(STYLES), f'"use strict";\n(() => {{\n{_joined(SCRIPTS)}}})();\n'
-    return (
-        _environment()
-        .get_template(name)
-        .render(
-            style=Markup(style),  # ours, and no value is in it
-            script=Markup(script),
-            data=Markup(data),
-            style_digest=_digest(style),
-            script_digest=_digest(script),
-            **values,
-        )
+    script = "".join(rendering.own(_TEMPLATES / each) for each in _SCRIPTS)
+    return rendering.filled(
+        rendering.environment(_TEMPLATES, wording),
+        name,
+        "".join(map(rendering.own, _STYLES)),
+        f'"use strict";\n(() => {{\n{script}}})();\n',
+        {"data": Markup(data), **values},
     )
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_printable,
-    )
-    environment.globals["words"] = wording
-    return environment
-
-
-def _joined(names: tuple[str, ...]) -> str:
-    return "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _printable(value: Any) -> Any:
-    """Replace characters that HTML cannot hold."""
-    return value.translate(_CONTROL) if type(value) is str else value
