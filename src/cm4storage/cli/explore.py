@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Read all runs, and show them in the way that was asked for."""
-    collection = collect(args.folders, args.recompute)
+    collection = collect(args.folders, args.recompute, console.progress())
     if not collection.runs:
         found = "; ".join(collection.problems)
         raise UserError(

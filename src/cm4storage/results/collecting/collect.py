@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.progress import NoProgress
 from cm4storage.results.collecting import (
     measures,
     naming,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from cm4storage.core.progress import Progress
     from cm4storage.results.collecting.finding import RunFiles
     from cm4storage.results.collecting.model import Kind, State, Value
 
@@ -35,7 +37,7 @@ Depth = Literal["all", "summary"]
 
 
 def collect(
-    roots: Sequence[Path], depth: Depth = "all", advance: Callable[[str], None] | None = None
+    roots: Sequence[Path], depth: Depth = "all", progress: Progress | None = None
 ) -> Collection:
     """Read all runs below `roots`; what cannot be read is among them, with the reason.
 
@@ -44,8 +46,7 @@ def collect(
     roots : sequence of Path
     depth : {'all', 'summary'}
         With ``summary``, the files of the ranks are left alone: they can be gigabytes.
-    advance : callable, optional
-        Called with the name of each run that was read.
+    progress : Progress, optional
 
     Raises
     ------
@@ -60,15 +61,25 @@ def collect(
                 advice="name folders with results, such as results or a published submission",
             )
     found = find(roots)
-    runs = []
-    for files in found.runs:
-        run = _Reading(files, depth).run(_name(files, roots))
-        if run is not None:
-            runs.append(run)
-            if advance is not None:
-                advance(run.name)
+    runs = _read_all(found.runs, roots, depth, progress or NoProgress())
     reports = [published.recomputed(root, path, runs) for root, path in found.reports]
     return Collection(tuple(runs), tuple(reports), tuple(found.problems))
+
+
+def _read_all(
+    found: Sequence[RunFiles], roots: Sequence[Path], depth: Depth, progress: Progress
+) -> list[CollectedRun]:
+    runs = []
+    progress.start("reading results", len(found), "run")
+    try:
+        for files in found:
+            run = _Reading(files, depth).run(_name(files, roots))
+            progress.advance(1)
+            if run is not None:
+                runs.append(run)
+    finally:
+        progress.finish()
+    return runs
 
 
 def _name(files: RunFiles, roots: Sequence[Path]) -> str:
