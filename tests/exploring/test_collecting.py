@@ -152,14 +152,44 @@ def test_bad_configuration_leaves_the_figures(tree, only_run):
     assert run.metrics["au_mean_percent"] > 0
 
 
-def test_aliases_that_stand_for_millions_of_keys_end(tree, only_run):
+BOMBS = {
+    "keys": ("{x: 1, y: 2, z: 3}", "{{{}}}", "k{0}: *a{1}"),
+    "keys without values": ("{x: , y: , z: }", "{{{}}}", "k{0}: *a{1}"),
+    "nothing": ("{}", "{{{}}}", "k{0}: *a{1}"),
+    "lists": ("[1, 2, 3]", "[{}]", "*a{1}"),
+}
+
+
+@pytest.mark.parametrize(("first", "around", "each"), BOMBS.values(), ids=BOMBS)
+def test_aliases_that_stand_for_billions_of_values_end(tree, only_run, first, around, each):
     training_run(tree / "run")
-    lines = ["a0: &a0 {x: 1, y: 2, z: 3}"]
+    lines = [f"a0: &a0 {first}"]
     for n in range(1, 12):
-        keys = ", ".join(f"k{each}: *a{n - 1}" for each in range(9))
-        lines.append(f"a{n}: &a{n} {{{keys}}}")
+        inner = ", ".join(each.format(place, n - 1) for place in range(9))
+        lines.append(f"a{n}: &a{n} {around.format(inner)}")
     (tree / "run" / "dlio_config" / "config.yaml").write_text("\n".join(lines))
     assert len(only_run().parameters) < 1100
+
+
+@pytest.mark.parametrize("content", ["a: &a [1, *a]", "a: &a {b: *a}", "&a {workload: *a}"])
+def test_aliases_of_themselves_end(tree, only_run, content):
+    training_run(tree / "run")
+    (tree / "run" / "dlio_config" / "config.yaml").write_text(content)
+    assert only_run().metrics["au_mean_percent"] > 0
+
+
+def test_lists_are_texts(tree, only_run):
+    training_run(tree / "run", settings={"dims": [1, "a", [2]], "many": list(range(50))})
+    keys = only_run().parameters
+    assert keys["reader.dims"] == "[1, a, ...]"
+    assert keys["reader.many"].endswith("19, ...]")
+
+
+@pytest.mark.parametrize("ranks", [0, -3, 10**12, 1e300])
+def test_impossible_numbers_of_ranks(tree, only_run, ranks):
+    training_run(tree / "run")
+    change(tree / "run" / "summary.json", lambda it: it.update(num_accelerators=ranks))
+    assert "AU and throughput of each epoch" in only_run().recomputation.missing[-1]
 
 
 def test_numbers_in_texts_and_texts_in_numbers(tree, only_run):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import is_secret_name, redact_url
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MOST_KEYS = 1000  # an alias in YAML can stand for millions
 _MOST_LETTERS = 200
+_MOST_LISTED = 20
 _OF_SUMMARY = {
     "num_accelerators": "num_accelerators",
     "num_hosts": "num_hosts",
@@ -89,9 +90,7 @@ def of_summary(summary: Mapping[str, Any]) -> dict[str, Value]:
 def flattened(document: Mapping[Any, Any]) -> dict[str, Value]:
     """Return the plain values of a nested mapping by canonical path, secrets left out."""
     found: dict[str, Value] = {}
-    for path, value in _leaves(document, "", 0):
-        if len(found) >= _MOST_KEYS:
-            break
+    for path, value in islice(_leaves(document, "", 0), _MOST_KEYS):
         if value is not None and not is_secret_name(path):
             found[canonical_path(path)] = _plain(value)
     return found
@@ -100,7 +99,7 @@ def flattened(document: Mapping[Any, Any]) -> dict[str, Value]:
 def _leaves(document: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
     for name, value in document.items():
         path = f"{prefix}{name}"
-        if isinstance(value, dict) and depth < 8:
+        if isinstance(value, dict) and value and depth < 8:  # each level yields something
             yield from _leaves(value, f"{path}.", depth + 1)
         else:
             yield path, value
@@ -113,7 +112,17 @@ def _plain(value: object) -> Value:
         return value if number(value) is not None else str(value)
     if isinstance(value, str):
         return _typed(redact_url(value[:_MOST_LETTERS]))
-    return json.dumps(value, default=str)[:_MOST_LETTERS] if isinstance(value, list) else "..."
+    return _listed(value) if isinstance(value, list) else "..."
+
+
+def _listed(values: list[Any]) -> str:
+    """Return a list as a text; what is nested in it, which may be the list itself, is left out."""
+    plain = [
+        str(each)[:_MOST_LETTERS] if isinstance(each, str | int | float) else "..."
+        for each in values[:_MOST_LISTED]
+    ]
+    more = ["..."] if len(values) > _MOST_LISTED else []
+    return redact_url(f"[{', '.join(plain + more)}]"[:_MOST_LETTERS])
 
 
 def _typed(text: str) -> Value:

@@ -56,9 +56,9 @@ def of_ranks(metric: Mapping[str, Any], outputs: Mapping[int, Path], ranks: int)
     """
     if not sequence(metric.get("train_au_percentage")):
         return Recomputation()
-    absent = [rank for rank in range(ranks) if rank not in outputs]
-    if absent or not ranks:
-        which = f"the files of {len(absent)} of {ranks} ranks are not there"
+    absent = ranks - sum(rank < ranks for rank in outputs)  # no list: a damaged file may say 10^12
+    if absent or ranks < 1:
+        which = f"the files of {absent:,} of {ranks:,} ranks are not there"
         return _nothing("{rank}_output.json is not there" if not outputs else which)
     training, evaluation = _Sums(), _Sums()
     try:
