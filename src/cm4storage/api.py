@@ -19,9 +19,9 @@ from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.progress import NoProgress, Progress
 from cm4storage.dataset.preparation import prepare
 from cm4storage.loader.benchmark import Job, Run, run_benchmark, save_order
-from cm4storage.loader.lifecycle import Plugin, by_name
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.plugins import Plugins
+from cm4storage.plugins.lifecycle import Plugin, by_name
 from cm4storage.report.html.page import write_page
 from cm4storage.report.table import render
 from cm4storage.results import figures

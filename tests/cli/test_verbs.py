@@ -87,15 +87,16 @@ def test_a_stock_workload_is_found_by_its_names(cm4storage):
         assert "workload retinanet_b200 (quick scale) from retinanet_b200" in done.stderr
 
 
-def test_checkpoints_alone_resolve_and_do_not_run(cm4storage):
-    done = cm4storage("workload", "--model=llama3_8b", "--out=w.json")
+def test_checkpoints_alone_resolve_and_do_not_train(cm4storage):
+    done = cm4storage("workload", "--model=llama3_8b", "--scale=stock", "--out=w.json")
     assert done.returncode == 0
+    assert "checkpoints of 104.7 GiB on 8 ranks: 10 written, 10 read" in done.stderr
     assert "data set" not in done.stderr
     options = ["--workload=w.json", "--data_dir=data"]
     assert "it has no data set" in cm4storage("generate", *options).stderr
     done = cm4storage("run", *options)
     assert done.returncode == 1
-    assert "checkpoints are not run by this version" in done.stderr
+    assert "run it with: cm4storage checkpoint" in done.stderr
 
 
 def test_a_workload_needs_no_heavy_package(tmp_path):

@@ -26,6 +26,7 @@ VERBS = {
     "generate": "find or generate the data set of a workload",
     "verify": "check a data set against its manifest",
     "run": "run the loader with emulated accelerators",
+    "checkpoint": "write and read the checkpoints of a model",
     "sweep": "run a workload at many points, each once",
     "dlio": "run what a command line of dlio_benchmark asks for",
     "report": "compute the figures of a run and write its reports",

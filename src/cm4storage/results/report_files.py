@@ -8,10 +8,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
-from cm4storage.results.checkpoint_figures import CHECKPOINT_COLUMNS, RUN_COLUMNS, report_fields
 from cm4storage.results.cm_records import cm_record, write_cm_records
 from cm4storage.results.histogram import Histogram
 from cm4storage.results.metrics import FORMULA_VARIANT, EpochMetrics
+from cm4storage.results.stalls import CHECKPOINT_COLUMNS, RUN_COLUMNS, report_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
