@@ -8,12 +8,10 @@ import json
 import subprocess
 import sys
 
+import own_runs
 import pytest
 from dlio_trees import change, training_run
 from pages import Page
-
-import cm4storage
-from cm4storage.results.collecting.collect import collect
 
 
 @pytest.fixture
@@ -33,14 +31,7 @@ def explore(tmp_path):
 def own_run(tmp_path_factory):
     """Return a folder with a run of our own."""
     folder = tmp_path_factory.mktemp("own")
-    overrides = {
-        "dataset.num_files_train": 8, "dataset.record_length_bytes": 5000,
-        "dataset.record_length_bytes_stdev": 0, "reader.batch_size": 2,
-        "train.computation_time": 0.001, "train.epochs": 2,
-    }  # fmt: skip
-    workload = cm4storage.load_workload("unet3d_h100", overrides, scale="quick")
-    report = cm4storage.run(workload, data_dir=str(folder / "data"))
-    report.save(folder / "results" / "training" / "unet3d" / "run" / "20260101_000000")
+    own_runs.training(folder / "results/training/unet3d/run/20260101_000000", folder / "data")
     return folder / "results"
 
 
@@ -54,22 +45,6 @@ def test_page_over_own_and_published_runs(explore, own_run, tree, tmp_path):
     assert found.column("model") == ["unet3d", "unet3d"]
     assert found.column("dataset.record_length_bytes") == [5000, 150_000]
     assert found.column("wait_p99_ms")[0] > 0
-
-
-def test_own_run_agrees_to_the_last_figure_and_damage_is_found(own_run):
-    [run] = collect([own_run]).runs
-    assert run.state == "complete"
-    assert run.identity["scale"] == "quick"
-    names = {each.name for each in run.recomputation.figures}
-    assert {"au_mean_percent", "epochs[2].au_percent", "train_au_percentage[2]"} <= names
-    change(run.folder / "report.json", lambda it: it.update(au_mean_percent=12.5))
-    [run] = collect([own_run]).runs
-    assert [each.name for each in run.recomputation.differing] == ["au_mean_percent"]
-    (run.folder / "report.json").unlink()
-    (run.folder / "summary.json").unlink()
-    [run] = collect([own_run]).runs
-    assert run.problems == ("there is no summary.json: its report was not written",)
-    assert run.metrics["au_mean_percent"] > 0
 
 
 def test_output_for_programs(explore, tree):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
-from cm4storage.results import figures, records
+from cm4storage.results import checkpoint_files, checkpoint_records, figures, records
+from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.collecting import measures
 from cm4storage.results.collecting.files import (
     UnreadableFileError,
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from cm4storage.results.collecting.model import Value
 
 _REPORT = "report.json"
+_DAMAGES = (*(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration),)
+"""What computing figures from a record that lacks something, or has something else, ends in."""
+_PARTS = {"epochs", "evaluations", "save_checkpoints", "load_checkpoints"}
 
 
 def recorded(path: Path) -> dict[str, Any]:
@@ -43,6 +47,7 @@ def recorded(path: Path) -> dict[str, Any]:
 def parameters_of(record: Mapping[str, Any]) -> dict[str, Value]:
     """Return the workload's keys, and where the data were."""
     found = flattened(mapping(mapping(record.get("workload")).get("settings")))
+    found |= flattened({"layout": record.get("layout")})
     place = mapping(record.get("data_set")) or mapping(record.get("storage"))
     for name in ("backend", "client"):
         if isinstance(place.get(name), str) and place[name]:
@@ -65,28 +70,30 @@ def metrics_of(path: Path, record: Mapping[str, Any]) -> dict[str, float]:
     UnreadableFileError
         If neither can be read.
     """
-    if "operations" in record:
+    if _is_of_checkpoints(record):
         return measures.of_checkpoint_record(record)
     try:
         return measures.of_report(read_object(path.with_name(_REPORT)))
     except UnreadableFileError:
-        return measures.of_report(_built(path))
+        return measures.of_report(_built(path, record))
 
 
 def recomputed(path: Path, record: Mapping[str, Any]) -> Recomputation:
     """Hold the figures of ``report.json`` against those that follow from the record."""
-    if "operations" in record:
-        return Recomputation()
     try:
-        report, again = read_object(path.with_name(_REPORT)), _built(path)
+        report, again = read_object(path.with_name(_REPORT)), _built(path, record)
     except UnreadableFileError as error:
         return Recomputation((), (str(error),))
     found = [*_figures("", report, again)]
-    for name in ("epochs", "evaluations"):
+    for name in _PARTS & again.keys():
         pairs = zip(sequence(report.get(name)), again[name], strict=False)
         for place, (published, epoch) in enumerate(pairs, 1):
             found += _figures(f"{name}[{place}].", mapping(published), epoch)
     return Recomputation(tuple(found))
+
+
+def _is_of_checkpoints(record: Mapping[str, Any]) -> bool:
+    return record.get("schema") == checkpoint_records.SCHEMA
 
 
 def _figures(prefix: str, report: Mapping[str, Any], again: Mapping[str, Any]) -> list[Figure]:
@@ -98,10 +105,13 @@ def _figures(prefix: str, report: Mapping[str, Any], again: Mapping[str, Any]) -
     ]
 
 
-def _built(path: Path) -> dict[str, Any]:
+def _built(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     try:
+        if _is_of_checkpoints(record):
+            checkpoints = checkpoint_records.load(path.parent)
+            return checkpoint_files.build_report(of_checkpoint_run(checkpoints))
         return build_report(figures.of_run(records.load(path.parent)))
     except UserError as error:
         raise UnreadableFileError(f"{path.name}: {error.what}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+    except _DAMAGES as error:
         raise UnreadableFileError(f"{path.name} lacks what a record has") from error
