@@ -123,6 +123,11 @@ def test_page_complains_of_nothing_and_asks_for_nothing(explored, addresses, nam
 def test_page_fits_its_width(explored, name, width):
     with explored(name, width) as page:
         assert looks(page, "overlaps") == []
+        wide = page.locator("#table thead th").evaluate_all(
+            "all => all.filter((head) => head.firstChild.getBoundingClientRect().right"
+            " > head.getBoundingClientRect().right + 1).map((head) => head.textContent)"
+        )
+        assert wide == []
         page.locator("#table input").first.check()
         open_all(page)
         assert looks(page, "outside") == []

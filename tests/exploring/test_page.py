@@ -91,6 +91,22 @@ def test_one_run_and_two_thousand(count):
     assert len(text) < 100_000 + count * 600
 
 
+def test_what_was_swept_is_shown_before_what_goes_with_the_workload():
+    runs = [
+        CollectedRun(
+            name=f"{workload}{value}", folder=None, source="DLIO", kind="training",
+            state="complete", identity={"workload": workload},
+            parameters={"train.swept": value, **{f"reader.a{n}": workload for n in range(9)}},
+            metrics={"samples_per_s": 1.0},
+        )
+        for workload in ("unet3d", "bert") for value in (1, 2)
+    ]  # fmt: skip
+    found = Page(page(Collection(tuple(runs)), ["results"], [None] * 4))
+    shown = [each["key"] for each in found.data["columns"] if each["shown"]]
+    assert "train.swept" in shown
+    assert len([key for key in shown if key.startswith("reader.")]) == 4
+
+
 def test_what_is_the_same_in_all_runs_is_said_once():
     found = Page(page(made(3, seed=5), ["results"], [None] * 3))
     assert "seed" in [each["text"] for each in found.all("dt")]

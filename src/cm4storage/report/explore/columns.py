@@ -155,10 +155,21 @@ def _varies(records: Sequence[Mapping[str, Value]], key: str, *passed_by: Value)
     return len({record[key] for record in records if key in record} - {*passed_by}) > 1
 
 
+def _varies_within_a_workload(records: Sequence[Mapping[str, Value]], key: str) -> bool:
+    """Tell whether it was changed for its own sake, and not with the workload."""
+    found: dict[Value | None, set[Value]] = {}
+    for record in records:
+        if key in record:
+            found.setdefault(record.get("workload"), set()).add(record[key])
+    return any(len(values) > 1 for values in found.values())
+
+
 def _parameter_columns(records: Sequence[Mapping[str, Value]], keys: Sequence[str]) -> list[Column]:
     varied = [key for key in keys if _varies(records, key)]
     telling = [key for key in varied if not any(word in key for word in _OF_PLACES)]
-    shown = set(sorted(telling, key=_place)[:_MOST_PARAMETERS_SHOWN])
+    swept = {key for key in telling if _varies_within_a_workload(records, key)}
+    ordered = sorted(telling, key=lambda key: (key not in swept, *_place(key)))
+    shown = set(ordered[:_MOST_PARAMETERS_SHOWN])
     return [
         Column(key, key, "parameter", _are_numbers(records, key), is_shown=key in shown)
         for key in keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ def shown(value: Value | None) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else _number(value)
+
+
+def parts(name: str) -> list[str]:
+    """Return the parts between which a long name may go on in the next line.
+
+    >>> parts("reader.read_threads")
+    ['reader.', 'read_', 'threads']
+    """
+    return re.split(r"(?<=[._])", name)
 
 
 def _number(value: float) -> str:

@@ -28,7 +28,7 @@ const sideRow = (column, onlyDiffering) => {
   const differs = values.some((value) => value !== values[0]);
   if (onlyDiffering && !differs) return null;
   const row = make("tr", { class: differs && !onlyDiffering ? "differs" : null });
-  row.append(make("th", { scope: "row" }, headingOf(column)));
+  row.append(make("th", { scope: "row" }, ...breakable(headingOf(column))));
   chosen.forEach((run, place) => {
     row.append(make("td", { class: "text" }, shown(values[place]), changeOf(column, run)));
   });

@@ -50,7 +50,8 @@ const parsed = (query) => {
 const facetColumns = columns
   .filter((each) => each.group !== "metric" && !["run", "why"].includes(each.key))
   .filter((each) => each.distinct.length > 1 && each.distinct.length <= 30)
-  .slice(0, 24);
+  .sort((a, b) => (a.group === "parameter") - (b.group === "parameter") || b.shown - a.shown)
+  .slice(0, 40);
 
 const makeFacets = (onChange) => {
   for (const column of facetColumns) {

@@ -7,10 +7,25 @@ const plotted = columns.filter((each) => each.key !== "why" && each.distinct.len
 
 const firstOf = (keys, among) => keys.map(columnOf).find((each) => among.includes(each));
 
+// How many values a column has within the workload that has most runs: what was swept has several.
+const sweptValues = (column) => {
+  const workload = columnOf("workload");
+  const groups = new Map();
+  for (const run of allRuns) {
+    const name = workload ? valueAt(workload, run) : null;
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(run);
+  }
+  const [largest] = [...groups.values()].sort((a, b) => b.length - a.length);
+  return distinctOf(column, largest).length;
+};
+
 const chooseAtFirst = () => {
   const y = firstOf(["samples_per_s", "save_gib_per_s", "load_gib_per_s", "au_mean_percent"], numberColumns);
   const swept = columns.filter((each) => each.group === "parameter" && each.shown && each.distinct.length > 1);
-  const x = swept.find(isNumber) || firstOf(["num_accelerators"], numberColumns) || columnOf("workload") || columns[0];
+  const numbers = swept.filter(isNumber).map((each) => [sweptValues(each), each]);
+  const most = numbers.reduce((a, b) => (b[0] > a[0] ? b : a), [0, null])[1];
+  const x = most || firstOf(["num_accelerators"], numberColumns) || columnOf("workload") || columns[0];
   const told = ["submitter", "system", "workload", "model"].map(columnOf);
   const by = [...told, ...swept].find(
     (each) => each && each !== x && each.distinct.length > 1 && each.distinct.length <= MOST_GROUPS,

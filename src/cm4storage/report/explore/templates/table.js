@@ -12,10 +12,13 @@ const sortedRuns = () => {
   });
 };
 
+// A long name may go on in the next line after a dot or an underscore, as in wording.py.
+const breakable = (name) => name.split(/(?<=[._])/).flatMap((part) => [make("wbr"), part]).slice(1);
+
 const headOf = (column) => {
   const isSorted = view.sorted === column;
   const order = isSorted ? (view.falling ? "descending" : "ascending") : "none";
-  const button = make("button", { type: "button", "data-sort": column.key }, headingOf(column));
+  const button = make("button", { type: "button", "data-sort": column.key }, ...breakable(headingOf(column)));
   button.addEventListener("click", () => {
     view.falling = isSorted && !view.falling;
     view.sorted = column;
