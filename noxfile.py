@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from shutil import which
 
 import nox
 
@@ -70,6 +72,18 @@ def dlio(session: nox.Session) -> None:
     )  # fmt: skip
     environment = {"CM4STORAGE_DLIO_PYTHON": python}
     session.run("pytest", *(session.posargs or ["tests/dlio"]), env=environment)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Open the pages of runs in the Chromium or Chrome of this machine."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    found = os.environ.get("CM4STORAGE_CHROMIUM") or next(filter(None, map(which, names)), None)
+    if found is None:
+        session.error("there is no Chromium here; on Debian: apt-get install chromium")
+    session.install("--editable", ".[test]", "playwright>=1.49")
+    environment = {"CM4STORAGE_CHROMIUM": found}
+    session.run("pytest", "-m", "browser", "tests/browser", *session.posargs, env=environment)
 
 
 @nox.session

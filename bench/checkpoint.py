@@ -280,8 +280,9 @@ def run_case(name: str, context: Context, rounds: int) -> None:
         )
 
 
-PEAK = """
-import resource, sys
+PEAK = r"""
+import re, sys
+from pathlib import Path
 from cm4storage.checkpoint.catalogue import Checkpoints
 from cm4storage.checkpoint.encoding import Encoding
 from cm4storage.checkpoint.payload import GeneratedPayload
@@ -293,7 +294,7 @@ with open_store(StoreLocation.parse(sys.argv[1])) as store:
     count = int(sys.argv[2]) // 2**28
     payload = GeneratedPayload([Tensor(str(n), "U8", (2**28,)) for n in range(count)])
     checkpoints.verify(checkpoints.save(1, payload))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(1024 * int(re.search(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())[1]))
 """
 
 

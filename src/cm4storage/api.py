@@ -20,9 +20,10 @@ from cm4storage.core.files import write_text_atomically
 from cm4storage.core.progress import NoProgress, Progress
 from cm4storage.dataset.preparation import prepare
 from cm4storage.loader.benchmark import Job, Run, run_benchmark, save_order
-from cm4storage.loader.lifecycle import Plugin, by_name
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.plugins import Plugins
+from cm4storage.plugins.lifecycle import Plugin, by_name
+from cm4storage.report.html.page import write_page
 from cm4storage.report.table import render
 from cm4storage.results import figures
 from cm4storage.results.report_files import build_report, write_report_files
@@ -197,7 +198,7 @@ class Report:
         return summary(self.figures)
 
     def save(self, path: str | Path) -> Path:
-        """Write the record, the report and DLIO's files to a folder, and return it.
+        """Write the record, the reports and DLIO's files to a folder, and return it.
 
         Raises
         ------
@@ -216,6 +217,7 @@ class Report:
             save_order(self.run, self.figures.workload, folder)
         write_text_atomically(folder / FILE_NAME, self.run.time_series)
         write_report_files(self.figures, folder)
+        write_page(self.figures, folder, self.record.environment["command"])
         write_dlio_files(self.figures, folder)
         return folder
 

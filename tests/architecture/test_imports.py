@@ -17,7 +17,7 @@ from source_trees import (
 )
 
 UPPER = frozenset({"loader", "dataset", "checkpoint", "report", "submission", "sweep"})
-LOWER = frozenset({"workload", "storage", "formats", "ranks", "results"})
+LOWER = frozenset({"workload", "storage", "formats", "ranks", "results", "plugins"})
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "core": frozenset(),

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from recipe_books import CHECKOUT, CM, own_environment
+from recipe_books import CHECKOUT, CM, copied_cm, registered_in
 from rule_books import CMR, Book
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+def strict_repository(parent: Path) -> Path:
+    folder = parent / "recipes"
+    (folder / "script").mkdir(parents=True)
+    (folder / "cmr.yaml").write_text(CMR)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a CM_REPOS in which the checkout is registered."""
-    folder = tmp_path_factory.mktemp("known")
-    cm = CM(folder / "cm", folder, own_environment(folder))
-    assert cm("init", "repo", f"--path={CHECKOUT}").returncode == 0
-    return cm.folder
+    """Return the folder of a cm that knows the checkout."""
+    return registered_in(tmp_path_factory.mktemp("known"), CHECKOUT)
+
+
+@pytest.fixture(scope="session")
+def known_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a cm that knows the checkout, and a strict repository beside it."""
+    folder = tmp_path_factory.mktemp("known-both")
+    return registered_in(folder, CHECKOUT, strict_repository(folder))
 
 
 @pytest.fixture
 def cm(tmp_path: Path, known: Path) -> CM:
-    shutil.copytree(known, tmp_path / "cm")
-    caller = tmp_path / "caller"
-    caller.mkdir()
-    cm = CM(tmp_path / "cm", caller, own_environment(tmp_path))
-    # The local repository has moved with the copy; only the index knows where it was.
-    (cm.folder / "index.json").unlink()
-    assert cm("reindex", "repo").returncode == 0
-    return cm
+    return copied_cm(known, tmp_path, "caller")
 
 
 @pytest.fixture
-def book(tmp_path: Path, cm: CM) -> Book:
-    folder = tmp_path / "recipes"
-    (folder / "script").mkdir(parents=True)
-    (folder / "cmr.yaml").write_text(CMR)
-    done = cm("init", "repo", f"--path={folder}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Book(folder, cm)
+def book(tmp_path: Path, known_both: Path) -> Book:
+    return Book(strict_repository(tmp_path), copied_cm(known_both, tmp_path, "caller"))

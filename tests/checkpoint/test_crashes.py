@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -69,13 +69,20 @@ def kill_again_and_again(
     location: StoreLocation, words: list[str], delays_s: Iterable[float]
 ) -> None:
     restored = 0
-    for delay_s in delays_s:
+    for delay_s in itertools.chain(delays_s, patient_delays()):
+        if restored and delay_s > 1:
+            break
         first = kill_while_it_saves(words, delay_s)
         assert first > restored, "a checkpoint that was there is lost"
         now = check_what_is_left(location)
         assert now >= restored
         restored = now
     assert restored > 0
+
+
+def patient_delays() -> Iterable[float]:
+    """Yield what is tried where the machine was too busy for a single checkpoint."""
+    return (2.0**n for n in range(1, 6))
 
 
 def delays(count: int) -> list[float]:
@@ -238,7 +245,8 @@ def test_fsync_is_called_for_file_and_folder(tmp_path: Path) -> None:
 def peak_bytes(size_bytes: int, folder: Path) -> int:
     """Return the most memory that a process had which wrote and read a checkpoint of that size."""
     code = (
-        "import resource, sys\n"
+        "import re, sys\n"
+        "from pathlib import Path\n"
         "from cm4storage.checkpoint.catalogue import Checkpoints\n"
         "from cm4storage.checkpoint.payload import GeneratedPayload\n"
         "from cm4storage.checkpoint.tensors import Tensor\n"
@@ -248,17 +256,17 @@ def peak_bytes(size_bytes: int, folder: Path) -> int:
         "    checkpoints = Checkpoints(store, 'r')\n"
         "    payload = GeneratedPayload([Tensor('a', 'U8', (int(sys.argv[2]),))])\n"
         "    checkpoints.verify(checkpoints.save(1, payload))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
+        # What getrusage tells has that of the process in it which this one was forked from.
+        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder), str(size_bytes)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return int(done.stdout)
+    return int(done.stdout) * 1024
 
 
 def test_memory_does_not_grow_with_the_checkpoint(tmp_path: Path) -> None:
-    assert resource.getpagesize() <= 65536
     small, large = (peak_bytes(size, tmp_path / "ck") for size in (2**27, 2**29))
     assert large < 512 * 2**20
     assert large - small < 32 * 2**20
@@ -271,12 +279,11 @@ def test_giving_up_leaves_no_thread(tmp_path: Path) -> None:
                 raise KeyError("the model is gone")
             self._payload.fill(number, start, buffer)
 
-    before = threading.active_count()
     with open_store(StoreLocation.parse(str(tmp_path))) as store:
         checkpoints = Checkpoints(store, "r", Encoding(workers=3))
         with pytest.raises(KeyError, match="the model is gone"):
             checkpoints.save(1, Broken(GeneratedPayload(saving.TENSORS_LARGE), tmp_path))
         assert checkpoints.newest().manifest is None
         assert list(store.list()) == []
-    assert threading.active_count() == before
+    assert not [each for each in threading.enumerate() if each.name.startswith("checkpoint")]
     assert json.dumps([path.name for path in tmp_path.rglob("*.tmp")]) == "[]"

@@ -79,6 +79,26 @@ def test_a_workload_that_asks_for_checkpoints_gets_its_models_tensors(data_dir):
     assert report.figures.not_comparable_because[-1:] != ["plugin checkpoint was added"]
 
 
+def test_a_transformer_s_checkpoint_has_its_layers_and_optimizer(data_dir):
+    model = {
+        "model.type": "transformer",
+        "model.num_layers": 2,
+        "model.parallelism.zero_stage": 1,
+        "model.transformer.hidden_size": 64,
+        "model.transformer.ffn_hidden_size": 128,
+        "model.transformer.vocab_size": 500,
+        "model.transformer.num_attention_heads": 8,
+        "model.transformer.num_kv_heads": 2,
+    }
+    report = run(data_dir, ON | {"checkpoint.checkpoint_after_epoch": 1} | model)
+    tensors = load_file(file_of(data_dir, report.record.checkpoints[-1]))
+    embedding = "model_0_model_states/0/0"
+    assert (tensors[embedding].dtype, tensors[embedding].size) == (np.float16, 500 * 64)
+    states = [name for name in tensors if name.startswith("zero_pp_rank_0_mp_rank_0_optim_states/")]
+    assert len(states) == 6
+    assert {tensors[name].dtype for name in states} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize(
     ("overrides", "steps"),
     [

@@ -38,7 +38,11 @@ def test_options_say_when_how_and_where(run, cm4storage, tmp_path):
     assert done.returncode == 0, done.stderr
     folder, record = record_of(tmp_path)
     assert [each["step"] for each in record["checkpoints"]] == [4, 8]
-    assert record["conduct"]["plugin_options"]["checkpoint"] == {
+    options = record["conduct"]["plugin_options"]["checkpoint"]
+    place = options.pop("location")
+    assert place == f"file://{tmp_path}/elsewhere"
+    assert f"2 checkpoints: {place}/unet3d-" in done.stderr
+    assert options == {
         "steps_between_checkpoints": 4, "compression": "zstd", "compression_level": 2,
         "async": True, "fsync": True, "keep_last": 1, "checkpoint_dir": "elsewhere",
         "epochs_between_checkpoints": 2, "checkpoint_after_epoch": 2,

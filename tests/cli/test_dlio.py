@@ -120,7 +120,14 @@ def test_without_data_it_says_what_is_missing(cm4storage):
         (["--multirun"], "several runs by one command"),
         (["words"], "'words' is not KEY=VALUE"),
         (["++hydra.run.dir=${nothing}"], "names no key"),
-        (["workload=llama3_8b"], "checkpoints are not run by this version"),
+        (
+            [
+                "workload=llama3_8b",
+                "++workload.checkpoint.num_checkpoints_write=0",
+                "++workload.checkpoint.num_checkpoints_read=0",
+            ],
+            "no checkpoint is to be written or read",
+        ),
         (["workload=default", "++workload.storage.storage_type=aistore"], "aistore is not"),
     ],
 )

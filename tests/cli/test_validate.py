@@ -126,6 +126,18 @@ def test_checkpoints_alone_are_no_error(cm4storage):
     done = cm4storage("validate", "llama3_70b")
     assert done.returncode == 0
     assert "a run of one rank" not in done.stdout
+    assert "a run of 64 ranks" in done.stdout
+    assert "911.2 GiB in 128 files: model 130.2 GiB, optimizer 781.0 GiB" in done.stdout
+    assert "10 checkpoints, 8.9 TiB on the storage" in done.stdout
+    needs = json.loads(cm4storage("validate", "llama3_70b", "--json").stdout)["needs"]
+    assert (needs["ranks"], needs["writes"], needs["reads"]) == (64, 10, 10)
+
+
+def test_a_model_that_cannot_be_spread_is_an_error(cm4storage):
+    done = cm4storage("validate", "llama3_405b", "--params=model.parallelism.zero_stage=3")
+    assert done.returncode == 1
+    assert "zero_stage: 3 and pipeline parallelism exclude each other" in done.stdout
+    assert "1 error" in done.stdout
 
 
 def test_a_terminal_gets_a_drawn_table(tmp_path, write):

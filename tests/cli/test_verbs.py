@@ -87,15 +87,16 @@ def test_a_stock_workload_is_found_by_its_names(cm4storage):
         assert "workload retinanet_b200 (quick scale) from retinanet_b200" in done.stderr
 
 
-def test_checkpoints_alone_resolve_and_do_not_run(cm4storage):
-    done = cm4storage("workload", "--model=llama3_8b", "--out=w.json")
+def test_checkpoints_alone_resolve_and_do_not_train(cm4storage):
+    done = cm4storage("workload", "--model=llama3_8b", "--scale=stock", "--out=w.json")
     assert done.returncode == 0
+    assert "checkpoints of 104.7 GiB on 8 ranks: 10 written, 10 read" in done.stderr
     assert "data set" not in done.stderr
     options = ["--workload=w.json", "--data_dir=data"]
     assert "it has no data set" in cm4storage("generate", *options).stderr
     done = cm4storage("run", *options)
     assert done.returncode == 1
-    assert "checkpoints are not run by this version" in done.stderr
+    assert "run it with: cm4storage checkpoint" in done.stderr
 
 
 def test_a_workload_needs_no_heavy_package(tmp_path):
@@ -134,7 +135,7 @@ def test_run_and_report_leave_what_dlio_leaves(cm4storage, run_folder, tmp_path)
     assert {re.sub(r"\d{8}_\d{6}", "TIME", path.name) for path in folder.iterdir()} == {
         "run.json", "report.json", "report.csv", "cm-result.json", "summary.json", "0_output.json",
         "0_per_epoch_stats.json", "dlio_config", "dlio.log", "training_TIME_metadata.json",
-        "time_series.csv",
+        "time_series.csv", "report.html",
     }  # fmt: skip
     summary = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
     assert summary["num_files_train"] == 10
@@ -184,7 +185,7 @@ def test_quick_scale_is_marked_in_every_output(cm4storage, run_folder, tmp_path)
     assert "[not comparable: quick scale]" in done.stdout
     outputs = [path for path in folder.rglob("*") if path.is_file()]
     outputs.remove(folder / "time_series.csv")  # rows of figures, and no result
-    assert len(outputs) == 12
+    assert len(outputs) == 13
     assert all("quick" in path.read_text() for path in outputs)
 
 

@@ -2,93 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-
+import memory_files
 import pytest
-
-from cm4storage.formats.format import HasCompanions
-from cm4storage.storage.store import MissingObject
-
-KEY = "train/img_0_of_8.dat"
-
-
-class KnownContent:
-    """A stream of pseudo-random bytes, the same each time."""
-
-    number = 3
-
-    def __init__(self) -> None:
-        self._counter = 0
-        self._rest = b""
-
-    def fill(self, buffer):
-        while len(self._rest) < len(buffer):
-            self._rest += hashlib.shake_128(str(self._counter).encode()).digest(4096)
-            self._counter += 1
-        buffer[:] = self._rest[: len(buffer)]
-        self._rest = self._rest[len(buffer) :]
-
-
-class MemorySource:
-    """A `Source` over bytes that counts what is read; `siblings` are bytes by suffix."""
-
-    name = "memory"
-
-    def __init__(self, data, siblings=None) -> None:
-        self._data = None if data is None else memoryview(data)
-        self._siblings = siblings or {}
-        self.bytes_read = 0
-        self.largest_read_bytes = 0
-        self.scatters = 0
-
-    @contextlib.contextmanager
-    def read(self, start, length):
-        data = self._held()
-        end = len(data) if length is None else start + length
-        view = data[start:end]
-        self._count(len(view))
-        yield view
-
-    def scatter(self, start, buffers):
-        data, at = self._held(), start
-        self.scatters += 1
-        for buffer in buffers:
-            part = data[at : at + len(buffer)]
-            buffer[: len(part)] = part
-            at += len(part)
-        self._count(at - start)
-        return at - start
-
-    def size_bytes(self):
-        return len(self._held())
-
-    def sibling(self, suffix):
-        source = MemorySource(self._siblings.get(suffix))
-        source.name = self.name + suffix
-        return source
-
-    def _held(self):
-        if self._data is None:
-            raise MissingObject("there is no such file", where=self.name)
-        return self._data
-
-    def _count(self, size_bytes):
-        self.bytes_read += size_bytes
-        self.largest_read_bytes = max(self.largest_read_bytes, size_bytes)
-
-
-def encode(file_format, shape):
-    """Return the bytes of a whole file."""
-    return b"".join(bytes(part) for part in file_format.encode(shape, KnownContent()))
-
-
-def companions(file_format, shape):
-    """Return the bytes of the files that belong to it, by suffix where that is all they add."""
-    if not isinstance(file_format, HasCompanions):
-        return {}
-    made = file_format.companions(KEY, shape)
-    return {each.key.removeprefix(KEY): each.content for each in made}
+from memory_files import KnownContent, MemorySource
 
 
 @pytest.fixture
@@ -103,9 +19,14 @@ def memory_source():
 
 @pytest.fixture(name="encode")
 def encode_fixture():
-    return encode
+    return memory_files.encode
 
 
 @pytest.fixture(name="companions")
 def companions_fixture():
-    return companions
+    return memory_files.companions
+
+
+@pytest.fixture(name="made")
+def made_fixture():
+    return memory_files.made

@@ -23,6 +23,9 @@ from cm4storage.storage.store import MissingObject
 FUNCTION_FIXTURES = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+# To draw an example takes longer than to try it, so each holds several.
+TIMES = 5
+SEVERAL_EACH = settings(FUNCTION_FIXTURES, max_examples=300 // TIMES)
 CASES_AND_SHAPES = [
     pytest.param(case, shape, id=f"{case}-{shape.samples}x{shape.record_shape}{shape.element_type}")
     for case in FORMATS
@@ -31,31 +34,33 @@ CASES_AND_SHAPES = [
 DIRECT = [case for case in FORMATS if isinstance(case.make(DAMAGE_SHAPE), DirectFormat)]
 
 
+def several(*strategies):
+    """Return a strategy for several examples at once."""
+    return st.tuples(*[st.tuples(*strategies)] * TIMES)
+
+
 def decoded(file_format, source):
     return [bytes(sample) for sample in file_format.decode(source)]
 
 
 @pytest.mark.parametrize(("case", "shape"), CASES_AND_SHAPES)
-def test_size_is_known_beforehand(case, shape, encode):
-    file_format = case.make(shape)
-    data = encode(file_format, shape)
+def test_size_is_known_beforehand(case, shape, made):
+    file_format, data = case.make(shape), made(case, shape).data
     if file_format.has_exact_size:
         assert len(data) == file_format.file_bytes(shape)
     assert len(data) <= file_format.file_bytes(shape)
 
 
 @pytest.mark.parametrize(("case", "shape"), CASES_AND_SHAPES)
-def test_the_bytes_are_the_same_each_time(case, shape, encode):
+def test_the_bytes_are_the_same_each_time(case, shape, encode, made):
     file_format = case.make(shape)
-    assert (
-        encode(file_format, shape) == encode(file_format, shape) == encode(case.make(shape), shape)
-    )
+    assert encode(file_format, shape) == encode(file_format, shape) == made(case, shape).data
 
 
 @pytest.mark.parametrize(("case", "shape"), CASES_AND_SHAPES)
-def test_samples_come_back(case, shape, encode, companions, memory_source):
-    file_format = case.make(shape)
-    source = memory_source(encode(file_format, shape), companions(file_format, shape))
+def test_samples_come_back(case, shape, made, memory_source):
+    file_format, file = case.make(shape), made(case, shape)
+    source = memory_source(file.data, file.siblings)
     samples = decoded(file_format, source)
     assert [len(sample) for sample in samples] == [shape.record_bytes] * shape.samples
     distinct = 1 if case.has_equal_samples else shape.samples
@@ -64,10 +69,8 @@ def test_samples_come_back(case, shape, encode, companions, memory_source):
 
 
 @pytest.mark.parametrize(("case", "shape"), CASES_AND_SHAPES)
-def test_elements_are_numbers(case, shape, encode, companions, memory_source):
-    file_format = case.make(shape)
-    source = memory_source(encode(file_format, shape), companions(file_format, shape))
-    for sample in decoded(file_format, source):
+def test_elements_are_numbers(case, shape, made):
+    for sample in made(case, shape).samples:
         if shape.element_type == "bool":
             assert set(sample) <= {0, 1}
         elements = np.frombuffer(sample, shape.element_type)
@@ -84,27 +87,22 @@ def test_a_large_file_is_written_in_small_parts(case, known_content):
 
 
 @pytest.mark.parametrize("case", FORMATS, ids=str)
-@given(position=st.integers(0, 10**6), bit=st.integers(0, 7))
-@FUNCTION_FIXTURES
-def test_a_flipped_bit_never_gives_a_wrong_sample(
-    encode, companions, memory_source, case, position, bit
-):
-    shape = case.damage_shape
-    file_format = case.make(shape)
-    files = {"": bytearray(encode(file_format, shape))}
-    files |= {key: bytearray(data) for key, data in companions(file_format, shape).items()}
-    right = decoded(file_format, memory_source(files.pop(""), files))
-    files[""] = bytearray(encode(file_format, shape))
-    flip(files, position, bit)
-    data = bytes(files.pop(""))
-    try:
-        got = decoded(file_format, memory_source(data, files))
-    except CorruptFile:
-        return
-    if case.has_checksums:
-        assert got == right  # a bit that carries no data, such as a date
-    # Without checksums a sample may be another, but only where the bit is.
-    assert sum(a != b for a, b in zip(got, right, strict=True)) <= 1
+@given(flips=several(st.integers(0, 10**6), st.integers(0, 7)))
+@SEVERAL_EACH
+def test_a_flipped_bit_never_gives_a_wrong_sample(made, memory_source, case, flips):
+    for position, bit in flips:
+        file_format, file = case.make(case.damage_shape), made(case, case.damage_shape)
+        files = {key: bytearray(data) for key, data in file.files.items()}
+        flip(files, position, bit)
+        data = bytes(files.pop(""))
+        try:
+            got = decoded(file_format, memory_source(data, files))
+        except CorruptFile:
+            continue
+        if case.has_checksums:
+            assert got == file.samples  # a bit that carries no data, such as a date
+        # Without checksums a sample may be another, but only where the bit is.
+        assert sum(a != b for a, b in zip(got, file.samples, strict=True)) <= 1
 
 
 def flip(files, position, bit):
@@ -118,29 +116,29 @@ def flip(files, position, bit):
 
 
 @pytest.mark.parametrize("case", FORMATS, ids=str)
-@given(length=st.integers(0, 5000), key=st.integers(0, 9))
-@FUNCTION_FIXTURES
-def test_a_cut_file_is_refused(encode, companions, memory_source, case, length, key):
-    shape = case.damage_shape
-    file_format = case.make(shape)
-    files = {"": encode(file_format, shape)} | companions(file_format, shape)
-    cut = list(files)[key % len(files)] if case.reads_companions else ""
-    files[cut] = files[cut][: length % len(files[cut])]
-    try:
-        samples = decoded(file_format, memory_source(files.pop(""), files))
-    except CorruptFile:
-        return
-    # A file that ends between two records may be whole; the loader counts the samples.
-    assert case.has_ends
-    assert len(samples) < 3 or case.reads_nothing
+@given(cuts=several(st.integers(0, 5000), st.integers(0, 9)))
+@SEVERAL_EACH
+def test_a_cut_file_is_refused(made, memory_source, case, cuts):
+    for length, key in cuts:
+        file_format = case.make(case.damage_shape)
+        files = made(case, case.damage_shape).files
+        cut = list(files)[key % len(files)] if case.reads_companions else ""
+        files[cut] = files[cut][: length % len(files[cut])]
+        try:
+            samples = decoded(file_format, memory_source(files.pop(""), files))
+        except CorruptFile:
+            continue
+        # A file that ends between two records may be whole; the loader counts the samples.
+        assert case.has_ends
+        assert len(samples) < 3 or case.reads_nothing
 
 
 @pytest.mark.parametrize("case", FORMATS, ids=str)
 @given(st.binary(max_size=300))
 @FUNCTION_FIXTURES
-def test_other_bytes_give_no_other_exception(case, companions, memory_source, data):
+def test_other_bytes_give_no_other_exception(case, made, memory_source, data):
     file_format = case.make(case.damage_shape)
-    source = memory_source(data, companions(file_format, case.damage_shape))
+    source = memory_source(data, made(case, case.damage_shape).siblings)
     try:
         samples = decoded(file_format, source)
     except CorruptFile:
@@ -171,14 +169,10 @@ def rows_for(shape, lengths):
     ("case", "shape"), [each for each in CASES_AND_SHAPES if each.values[0] in DIRECT]
 )
 @given(data=st.data())
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-def test_reading_directly_gives_what_decoding_gives(
-    case, shape, encode, companions, memory_source, data
-):
-    file_format = case.make(shape)
-    source = memory_source(encode(file_format, shape), companions(file_format, shape))
+@settings(FUNCTION_FIXTURES, max_examples=20)
+def test_reading_directly_gives_what_decoding_gives(case, shape, made, memory_source, data):
+    file_format, file = case.make(shape), made(case, shape)
+    source = memory_source(file.data, file.siblings)
     samples = decoded(file_format, source)
     length = st.one_of(st.none(), st.just(shape.record_bytes), st.integers(0, shape.record_bytes))
     lengths = data.draw(st.lists(length, min_size=shape.samples, max_size=shape.samples))
@@ -192,46 +186,44 @@ def test_reading_directly_gives_what_decoding_gives(
 
 
 @pytest.mark.parametrize("case", DIRECT, ids=str)
-def test_most_files_are_read_directly(case, encode, companions, memory_source):
+def test_most_files_are_read_directly(case, made, memory_source):
     for shape in case.shapes:
-        file_format = case.make(shape)
-        source = memory_source(encode(file_format, shape), companions(file_format, shape))
+        file_format, file = case.make(shape), made(case, shape)
+        source = memory_source(file.data, file.siblings)
         decoded(file_format, source)
         rows = rows_for(shape, [shape.record_bytes] * shape.samples)
         assert file_format.decode_into(source, shape, rows) is case.is_direct(shape)
 
 
 @pytest.mark.parametrize("case", DIRECT, ids=str)
-@given(position=st.integers(0, 10**6), bit=st.integers(0, 7), end=st.integers(-700, 700))
-@FUNCTION_FIXTURES
-def test_reading_directly_finds_the_same_damage(
-    case, encode, companions, memory_source, position, bit, end
-):
+@given(damages=several(st.integers(0, 10**6), st.integers(0, 7), st.integers(-700, 700)))
+@SEVERAL_EACH
+def test_reading_directly_finds_the_same_damage(case, made, memory_source, damages):
     shape = case.damage_shape_direct
-    file_format = case.make(shape)
-    files = {"": encode(file_format, shape)} | companions(file_format, shape)
-    siblings = {key: content for key, content in files.items() if key}
-    right = decoded(file_format, memory_source(files[""], siblings))
-    files = {key: bytearray(content) for key, content in files.items()}
-    flip(files, position, bit)
-    data = bytes(files.pop("")) + bytes(max(0, end))
-    rows = rows_for(shape, [shape.record_bytes] * shape.samples)
-    source = memory_source(data[: len(data) + min(0, end)], files)
-    try:
-        is_read = file_format.decode_into(source, shape, rows)
-    except CorruptFile:
-        return
-    if is_read:
-        assert end == 0 or case.reads_nothing
-        wrong = sum(row != sample for row, sample in zip(rows, right, strict=True))
-        assert wrong == 0 if case.has_checksums else wrong <= 1
+    file = made(case, shape)
+    for position, bit, end in damages:
+        file_format = case.make(shape)
+        decoded(file_format, memory_source(file.data, file.siblings))
+        files = {key: bytearray(content) for key, content in file.files.items()}
+        flip(files, position, bit)
+        data = bytes(files.pop("")) + bytes(max(0, end))
+        rows = rows_for(shape, [shape.record_bytes] * shape.samples)
+        source = memory_source(data[: len(data) + min(0, end)], files)
+        try:
+            is_read = file_format.decode_into(source, shape, rows)
+        except CorruptFile:
+            continue
+        if is_read:
+            assert end == 0 or case.reads_nothing
+            wrong = sum(row != sample for row, sample in zip(rows, file.samples, strict=True))
+            assert wrong == 0 if case.has_checksums else wrong <= 1
 
 
 @pytest.mark.parametrize("case", DIRECT, ids=str)
-def test_files_of_another_shape_are_not_read_directly(case, encode, companions, memory_source):
+def test_files_of_another_shape_are_not_read_directly(case, made, memory_source):
     shape = case.damage_shape_direct
-    file_format = case.make(shape)
-    source = memory_source(encode(file_format, shape), companions(file_format, shape))
+    file_format, file = case.make(shape), made(case, shape)
+    source = memory_source(file.data, file.siblings)
     decoded(file_format, source)
     height, *others = shape.record_shape
     for other in (

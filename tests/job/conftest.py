@@ -114,6 +114,6 @@ def home_of(tmp_path):
     return lambda checkout: CmHome(tmp_path / "home", checkout)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fast():
     return FAST

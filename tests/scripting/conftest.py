@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from recipe_books import CHECKOUT, CM, Library, Recipes, own_environment
+from recipe_books import CHECKOUT, CM, Library, Recipes, copied_cm, registered_in
 
 from cm4storage.scripting.actions import Repository, Surroundings
 
@@ -14,34 +13,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def recipes(tmp_path: Path) -> Recipes:
-    folder = tmp_path / "recipes"
+def no_recipes_yet(parent: Path) -> Path:
+    folder = parent / "recipes"
     (folder / "script").mkdir(parents=True)
     (folder / "cmr.yaml").write_text('alias: recipes\nuid: "00000000000000aa"\n')
-    return Recipes(folder)
+    return folder
+
+
+@pytest.fixture
+def recipes(tmp_path: Path) -> Recipes:
+    return Recipes(no_recipes_yet(tmp_path))
 
 
 @pytest.fixture(scope="session")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a CM_REPOS in which the checkout is registered."""
+    """Return the folder of a cm that knows the checkout, and recipes beside it."""
     folder = tmp_path_factory.mktemp("registered")
-    cm = CM(folder / "cm", folder, own_environment(folder))
-    assert cm("init", "repo", f"--path={CHECKOUT}").returncode == 0
-    return cm.folder
+    return registered_in(folder, CHECKOUT, no_recipes_yet(folder))
 
 
 @pytest.fixture
 def cm(tmp_path: Path, registered: Path, recipes: Recipes) -> CM:
-    shutil.copytree(registered, tmp_path / "cm")
-    caller = tmp_path / "the caller's folder"
-    caller.mkdir()
-    cm = CM(tmp_path / "cm", caller, own_environment(tmp_path))
-    # The local repository has moved with the copy; only the index knows where it was.
-    (cm.folder / "index.json").unlink()
-    done = cm("init", "repo", f"--path={recipes.folder}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return cm
+    del recipes  # they are there
+    return copied_cm(registered, tmp_path, "the caller's folder")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -167,6 +168,28 @@ class Library:
         """Return the states of all complete entries."""
         found = self.surroundings.cache.folder.glob("*/cm-cached-state.json")
         return [json.loads(path.read_text()) for path in found]
+
+
+def registered_in(folder: Path, *repositories: Path) -> Path:
+    """Register repositories with a cm in `folder`, and return `folder`."""
+    cm = CM(folder / "cm", folder, own_environment(folder))
+    for repository in repositories:
+        done = cm("init", "repo", f"--path={repository}")
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def copied_cm(source: Path, folder: Path, caller: str) -> CM:
+    """Return a cm of `folder` that knows what that of `source` knows, with paths in `folder`.
+
+    cm needs a second to index all recipes anew; what it would find is the same.
+    """
+    shutil.copytree(source / "cm", folder / "cm")
+    for name in ("index.json", "repos.json"):
+        known = folder / "cm" / name
+        known.write_text(known.read_text().replace(f'"{source}/', f'"{folder}/'))
+    (folder / caller).mkdir()
+    return CM(folder / "cm", folder / caller, own_environment(folder))
 
 
 def own_environment(folder: Path) -> dict[str, str]:

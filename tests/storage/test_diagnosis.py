@@ -412,8 +412,18 @@ def test_a_store_that_does_other_than_it_is_told_is_found(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("line", ["write", "digest", "latency", "write speed"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# Both signals end it in the same way: the second is tried once, and each time in the soak.
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        *((line, signal.SIGINT) for line in ("write", "digest", "latency", "write speed")),
+        ("write speed", signal.SIGTERM),
+        *(
+            pytest.param(line, signal.SIGTERM, marks=pytest.mark.soak)
+            for line in ("write", "digest", "latency")
+        ),
+    ],
+)
 def test_nothing_is_left_behind_by_a_check_that_is_broken_off(
     own_service: dict[str, str],
     s3_server: EmbeddedServer,

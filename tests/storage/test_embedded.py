@@ -300,12 +300,27 @@ def test_a_folder_with_a_long_name_works(tmp_path: Path, kind: str) -> None:
 
 def test_no_socket_file_stays_in_the_temporary_folder(server_dir: Path) -> None:
     with embedded.connect(server_dir):
-        assert len(socket_files(server_dir)) == 5
+        wait_until(lambda: len(socket_files(server_dir)) == 5, "all parts of the server start")
     assert socket_files(server_dir) == []
+
+
+def test_a_server_that_is_stopped_at_once_keeps_what_it_took(server_dir: Path) -> None:
+    """It is used before all of its parts have started."""
+    for turn in range(3):
+        with open_store(location(server_dir)) as store:
+            store.write(f"key-{turn}", [memoryview(bytes([turn]) * 100_000)])
+        assert socket_files(server_dir) == []
+        # Then the volumes would not be found for a while, and requests would wait.
+        assert "Not current leader" not in (server_dir / "log" / "server.log").read_text()
+    with open_store(location(server_dir)) as store:
+        for turn in range(3):
+            with store.read(f"key-{turn}") as view:
+                assert view == bytes([turn]) * 100_000
 
 
 def test_socket_files_of_a_killed_server_are_removed_at_the_next_start(server_dir: Path) -> None:
     with embedded.connect(server_dir):
+        wait_until(lambda: len(socket_files(server_dir)) == 5, "all parts of the server start")
         os.kill(pid_of(server_dir, "supervisor"), signal.SIGKILL)
         wait_until(lambda: not processes_of(server_dir), "the server dies with its supervisor")
         assert len(socket_files(server_dir)) == 5

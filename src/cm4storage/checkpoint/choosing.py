@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from cm4storage.checkpoint.plugin import CheckpointPlugin
 from cm4storage.checkpoint.settings import CheckpointSettings
-from cm4storage.loader.lifecycle import plugin_of
+from cm4storage.plugins.lifecycle import plugin_of
 from cm4storage.workload.plugin_choice import CHECKPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cm4storage.loader.lifecycle import Plugin
+    from cm4storage.plugins.lifecycle import Plugin
     from cm4storage.storage.location import StoreLocation
     from cm4storage.workload.model import Workload
 

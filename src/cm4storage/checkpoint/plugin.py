@@ -20,7 +20,7 @@ from cm4storage.checkpoint.state import StatePayload
 from cm4storage.checkpoint.workload_payload import payload_of
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.moments import local_now
-from cm4storage.loader.lifecycle import Plugin
+from cm4storage.plugins.lifecycle import Plugin
 from cm4storage.results.records import CheckpointRecord
 from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.opening import open_store
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cm4storage.checkpoint.payload import Payload
     from cm4storage.checkpoint.tensors import Tensor
-    from cm4storage.loader.lifecycle import RunContext, StateSource
+    from cm4storage.plugins.lifecycle import RunContext, StateSource
     from cm4storage.storage.store import Store
 
 _ADVICE: Final = "free space or repair the storage; on_error: warn lets the training go on without"
@@ -132,13 +132,14 @@ class CheckpointPlugin(Plugin):
         self._in_flight: tuple[_Begun, float] | None = None
         self._resources = contextlib.ExitStack()
         self._store: Store | None = None
+        self._uri = ""
         self._step = 0
         self._epoch: int | None = None
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options that are not at their defaults; recorded."""
-        return self.settings.to_plain()
+        """The options that are not at their defaults, and where checkpoints went; recorded."""
+        return self.settings.to_plain() | ({"location": self._uri} if self._uri else {})
 
     def __enter__(self) -> CheckpointPlugin:
         self.initialize()
@@ -164,6 +165,7 @@ class CheckpointPlugin(Plugin):
         self._store = self._resources.enter_context(
             open_store(location, fsync=self.settings.fsync and location.is_folder)
         )
+        self._uri = self._store.uri
 
     def before_epoch(self, epoch: int) -> None:
         """Note the number of the epoch."""

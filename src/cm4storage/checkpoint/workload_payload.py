@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cm4storage.checkpoint.models.layout import SUFFIX, Layout
 from cm4storage.checkpoint.payload import GeneratedPayload, OnesPayload
 from cm4storage.checkpoint.tensors import Tensor
 
@@ -18,16 +20,29 @@ if TYPE_CHECKING:
 def payload_of(workload: Workload, step: int, rank: int) -> Payload:
     """Return the tensors of a rank after a step: model, layers and optimizer.
 
+    Of a transformer they are what this rank of the model's own layout holds; see `Layout`.
     Source of what they are: ``checkpointing/base_checkpointing.py`` of dlio_benchmark.
     """
-    tensors = [
-        *_model(workload.model),
-        *_layers(workload.model),
-        *_optimizer(workload.model),
-    ]
+    tensors = list(_transformer(workload, rank) if _is_transformer(workload) else _others(workload))
     if not workload.checkpoint.randomize_tensor:
         return OnesPayload(tensors)
     return GeneratedPayload(tensors, seed=workload.train.seed, rank=rank, step=step)
+
+
+def _is_transformer(workload: Workload) -> bool:
+    return workload.model.type == "transformer"
+
+
+def _transformer(workload: Workload, rank: int) -> Iterator[Tensor]:
+    for file in Layout(workload).files(rank):
+        stem = file.name.removesuffix(SUFFIX)
+        yield from (replace(tensor, name=f"{stem}/{tensor.name}") for tensor in file.tensors)
+
+
+def _others(workload: Workload) -> Iterator[Tensor]:
+    yield from _model(workload.model)
+    yield from _layers(workload.model)
+    yield from _optimizer(workload.model)
 
 
 def _model(model: ModelSection) -> Iterator[Tensor]:

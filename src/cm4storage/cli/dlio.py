@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import yaml
 
 from cm4storage.checkpoint.choosing import plugins_of
+from cm4storage.checkpoint.runs.dlio import conduct_checkpoints
 from cm4storage.cli import options
 from cm4storage.core.errors import UsageError, redact_url
 from cm4storage.loader.dlio_run import DlioRun, checkpoint_location, hydra_config
+from cm4storage.report.checkpoint_table import render_checkpoints
 from cm4storage.report.table import render
+from cm4storage.results import checkpoint_files
 from cm4storage.results.report_files import build_report
 from cm4storage.workload.entries import nested
 from cm4storage.workload.explain import Explained, explain
@@ -23,7 +26,7 @@ from cm4storage.workload.problems import require_none
 if TYPE_CHECKING:
     import argparse
 
-    from cm4storage.loader.lifecycle import Plugin
+    from cm4storage.plugins.lifecycle import Plugin
     from cm4storage.report.console import Console
     from cm4storage.workload.model import Workload
 
@@ -53,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
-    """Generate and train as the workload says, and leave the files that DLIO leaves."""
+    """Do what the workload says, and leave the files that DLIO leaves."""
     if args.multirun or args.config_name.removesuffix(".yaml") != _CONFIG_NAME:
         raise UsageError(
             "several runs by one command, and other main configurations, are not supported",
@@ -69,12 +72,21 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     for note in explained.notes:
         console.say(f"note: {note}")
     command = redact_url(shlex.join([*options.own_command(1), *line.shown()]))
+    if explained.workload.checkpoints_without_training:
+        return _write_checkpoints(DlioRun(line, explained, run_dir, command), console)
     run = DlioRun(line, explained, run_dir, command, _plugins(explained.workload))
     computed = run.conduct(console.progress(), console.say)
     if computed is not None:
         console.show(render(build_report(computed), str(run.output_dir), command))
     else:
         console.say(f"results {run.output_dir}")
+    return 0
+
+
+def _write_checkpoints(run: DlioRun, console: Console) -> int:
+    computed = conduct_checkpoints(run, console.progress(), console.say)
+    report = checkpoint_files.build_report(computed)
+    console.show(render_checkpoints(report, str(run.output_dir), run.command))
     return 0
 
 

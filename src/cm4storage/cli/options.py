@@ -38,6 +38,11 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
         help="where data sets are kept: a folder, directio:///folder, s3://bucket/prefix "
         "or az://container/prefix",
     )  # fmt: skip
+    add_service(parser)
+
+
+def add_service(parser: argparse.ArgumentParser) -> None:
+    """Declare through whom an object service is reached."""
     parser.add_argument(
         "--endpoint_url", metavar="URL",
         help="the endpoint of S3 or Azure; credentials come from the AWS_* or AZURE_STORAGE_* "

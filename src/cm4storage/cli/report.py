@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.cli import options
 from cm4storage.core.errors import MissedThreshold, redact_url
+from cm4storage.report.checkpoint_table import render_checkpoints
+from cm4storage.report.html.page import write_page
 from cm4storage.report.table import render
-from cm4storage.results import figures, records
+from cm4storage.results import checkpoint_records, figures, records
+from cm4storage.results.checkpoint_files import write_checkpoint_files
+from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.report_files import write_report_files
 from cm4storage.results.summary import write_dlio_files
 
@@ -20,7 +24,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
-    parser.add_argument("run_dir", type=Path, help="the folder that cm4storage run left")
+    parser.add_argument(
+        "run_dir", type=Path, help="the folder that cm4storage run or checkpoint left"
+    )
     parser.add_argument(
         "--rerun_command", metavar="COMMAND", help="shown as the way to run it again"
     )
@@ -33,20 +39,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
-    """Write report.json, report.csv and DLIO's files, and show the table."""
+    """Write report.json, report.csv, report.html and DLIO's files, and show the table."""
+    if checkpoint_records.is_in(args.run_dir):
+        return _of_checkpoints(args, console)
     run = figures.of_run(records.load(args.run_dir))
     report = write_report_files(run, args.run_dir)
     write_dlio_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
-    table = render(report, str(args.run_dir), command)
+    page = write_page(run, args.run_dir, command)
+    table = render(report, str(args.run_dir), command, str(page))
     if args.out == "json":
         console.say(table)
         options.show_json(console, report)
     else:
         console.show(table)
-    options.write_result(args, {"run_dir": str(args.run_dir), "au_met": report["au_met"]})
+    options.write_result(
+        args,
+        {"run_dir": str(args.run_dir), "report_html": str(page), "au_met": report["au_met"]},
+    )
     if args.strict_au:
         require_threshold(report)
+    return 0
+
+
+def _of_checkpoints(args: argparse.Namespace, console: Console) -> int:
+    """Do the same for a run of checkpoints."""
+    run = of_checkpoint_run(checkpoint_records.load(args.run_dir))
+    report = write_checkpoint_files(run, args.run_dir)
+    command = redact_url(args.rerun_command or report["command"])
+    console.show(render_checkpoints(report, str(args.run_dir), command))
+    options.write_result(args, {"run_dir": str(args.run_dir)})
     return 0
 
 

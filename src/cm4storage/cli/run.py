@@ -13,6 +13,7 @@ from cm4storage.core.units import format_bytes, format_count, format_seconds
 from cm4storage.dataset.opening import open_dataset, open_unverified
 from cm4storage.loader.benchmark import Job, run_and_save
 from cm4storage.loader.limits import Conduct, Limits
+from cm4storage.workload.plugin_choice import CHECKPOINT
 from cm4storage.workload.resolved import load
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cm4storage.dataset.opening import Opener
     from cm4storage.loader.benchmark import Finished
     from cm4storage.report.console import Console
+    from cm4storage.results.records import RunRecord
     from cm4storage.storage.location import StoreLocation
     from cm4storage.workload.resolved import Resolved
 
@@ -90,6 +92,18 @@ def _job(args: argparse.Namespace, resolved: Resolved, place: StoreLocation) -> 
     )
 
 
+def _tell_checkpoints(console: Console, record: RunRecord) -> None:
+    written = [each for each in record.checkpoints if not each.error]
+    for checkpoint in record.checkpoints:
+        if checkpoint.error:
+            console.complain(f"warning: the checkpoint of step {checkpoint.step} failed:")
+            console.complain(f"  {checkpoint.error}")
+    if written:
+        place = record.conduct["plugin_options"][CHECKPOINT]["location"]
+        run_id = written[0].key.rpartition("/")[0]
+        console.say(f"{format_count(len(written), 'checkpoint')}: {place}/{run_id}")
+
+
 def _tell(args: argparse.Namespace, console: Console, finished: Finished) -> int:
     record = finished.run.record
     seconds = sum(epoch.duration_s for epoch in record.epochs)
@@ -98,10 +112,7 @@ def _tell(args: argparse.Namespace, console: Console, finished: Finished) -> int
     if skipped:
         console.complain(f"warning: {format_count(skipped, 'file')} skipped, the first because of")
         console.complain(f"  {record.faults[0]}")
-    for checkpoint in record.checkpoints:
-        if checkpoint.error:
-            console.complain(f"warning: the checkpoint of step {checkpoint.step} failed:")
-            console.complain(f"  {checkpoint.error}")
+    _tell_checkpoints(console, record)
     console.say(f"read {format_bytes(total_bytes)} in {format_seconds(seconds)}")
     options.say_retries(console, record.retries)
     console.say(f"record of the run: {finished.folder}")

@@ -7,21 +7,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.checkpoint.models.needs import CheckpointNeeds, checkpoint_needs
 from cm4storage.cli import options
-from cm4storage.core.errors import ExitCode
+from cm4storage.core.errors import ExitCode, UserError
 from cm4storage.core.units import format_bytes, format_count, format_seconds
 from cm4storage.dataset.needs import Needs, needs_of
 from cm4storage.report.listing import table
 from cm4storage.workload import stock
 from cm4storage.workload.entries import Origin
 from cm4storage.workload.explain import Explained, explain
+from cm4storage.workload.problems import Problem
 from cm4storage.workload.quirks import quirks
 
 if TYPE_CHECKING:
     import argparse
 
     from cm4storage.report.console import Console
-    from cm4storage.workload.problems import Problem
 
 _LONGEST_VALUE = 60
 _TITLES = {
@@ -46,13 +47,28 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     """Explain the workload; exit with 1 where there is an error."""
     explained = explain(_request(args))
     findings = [*explained.problems, *quirks(explained)]
-    is_wrong = any(finding.level == "error" for finding in findings)
-    needs = None if is_wrong else needs_of(explained.workload)
+    needs: Needs | CheckpointNeeds | None = None
+    if not _is_wrong(findings):
+        try:
+            needs = _needs(explained)
+        except UserError as error:  # a model that cannot be spread as it says
+            findings.append(Problem.of(error))
+    is_wrong = _is_wrong(findings)
     if args.json:
         console.show(json.dumps(_document(explained, findings, needs), indent=2, allow_nan=False))
     else:
         console.show(_text(explained, findings, needs, _rows(explained, with_defaults=args.all)))
     return int(ExitCode.USER if is_wrong else ExitCode.OK)
+
+
+def _is_wrong(findings: list[Problem]) -> bool:
+    return any(finding.level == "error" for finding in findings)
+
+
+def _needs(explained: Explained) -> Needs | CheckpointNeeds | None:
+    if explained.workload.writes_checkpoints_only:
+        return checkpoint_needs(explained.workload)
+    return needs_of(explained.workload)
 
 
 def _request(args: argparse.Namespace) -> Any:
@@ -92,7 +108,7 @@ def _shown(value: Any) -> str:
 def _text(
     explained: Explained,
     findings: list[Problem],
-    needs: Needs | None,
+    needs: Needs | CheckpointNeeds | None,
     rows: list[tuple[str, str, str]],
 ) -> str:
     workload = explained.workload
@@ -104,7 +120,10 @@ def _text(
     for level, title in _TITLES.items():
         parts += _section(title, [_line(f) for f in findings if f.level == level])
     parts += _section("notes", list(explained.notes))
-    if needs is not None:
+    if isinstance(needs, CheckpointNeeds):
+        title = f"a run of {format_count(needs.ranks, 'rank')}"
+        parts += _section(title, _checkpoint_lines(needs))
+    elif needs is not None:
         parts += _section("a run of one rank", _needs_lines(needs))
     errors = sum(finding.level == "error" for finding in findings)
     parts.append(format_count(errors, "error") if errors else "no errors")
@@ -140,7 +159,21 @@ def _needs_lines(needs: Needs) -> list[str]:
     return lines
 
 
-def _document(explained: Explained, findings: list[Problem], needs: Needs | None) -> dict[str, Any]:
+def _checkpoint_lines(needs: CheckpointNeeds) -> list[str]:
+    model, optimizer = format_bytes(needs.model_bytes), format_bytes(needs.optimizer_bytes)
+    size = f"{format_bytes(needs.checkpoint_bytes)} in {format_count(needs.files, 'file')}"
+    written = format_bytes(needs.written_bytes)
+    return [
+        f"checkpoint   {size}: model {model}, optimizer {optimizer}",
+        f"writes       {format_count(needs.writes, 'checkpoint')}, {written} on the storage",
+        f"reads        {format_count(needs.reads, 'checkpoint')}",
+        f"least time   {format_seconds(needs.least_time_s)}, for the pauses before checkpoints",
+    ]
+
+
+def _document(
+    explained: Explained, findings: list[Problem], needs: Needs | CheckpointNeeds | None
+) -> dict[str, Any]:
     workload, default = explained.workload, Origin("default")
     return {
         "workload": workload.name,

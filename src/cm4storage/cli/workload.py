@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cm4storage.checkpoint.models.needs import checkpoint_needs
 from cm4storage.cli import options
 from cm4storage.core.units import format_bytes, format_count
 from cm4storage.report.listing import table
@@ -51,9 +52,10 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         console.show(table(_COLUMNS, [_row(name) for name in stock.names()]))
         return 0
     resolved = resolve(options.request(args, model=args.model, config=args.config))
+    description = describe(resolved)
     if args.out is not None:
         resolved.save(args.out)
-    console.say(describe(resolved))
+    console.say(description)
     return 0
 
 
@@ -93,4 +95,8 @@ def describe(resolved: Resolved) -> str:
         lines.append(f"  data set  {files} of {samples}, {size}")
     if workload.workflow.train:
         lines.append(f"  training  {epochs} of {steps}, {threads}, {computation}")
+    if workload.writes_checkpoints_only:
+        needs = checkpoint_needs(workload)
+        size = f"{format_bytes(needs.checkpoint_bytes)} on {format_count(needs.ranks, 'rank')}"
+        lines.append(f"  checkpoints of {size}: {needs.writes} written, {needs.reads} read")
     return "\n".join(lines + [f"  note: {note}" for note in resolved.notes])

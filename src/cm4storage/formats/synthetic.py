@@ -9,6 +9,7 @@ everything but storage.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import math
@@ -85,7 +86,8 @@ class _RandomStream:
         buffer[:] = hashlib.shake_128(b"cm4storage synthetic 1").digest(len(buffer))
 
 
+@functools.cache
 def _pattern(element_type: str) -> memoryview:
     pattern = memoryview(bytearray(_PATTERN_BYTES))
     content_of(element_type, _RandomStream()).fill(pattern)
-    return pattern
+    return pattern.toreadonly()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.memory import peak_memory_bytes
 from cm4storage.dataset.opening import open_dataset
-from cm4storage.loader.lifecycle import Lifecycle, RunContext
 from cm4storage.loader.limits import Conduct
 from cm4storage.loader.plugins import Plugins
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.loader.sampling import Sampler, sampled
+from cm4storage.plugins.lifecycle import Lifecycle, RunContext
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.results.records import RunRecord
 from cm4storage.results.time_series import FILE_NAME
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.opening import Opener, ReadableDataset
     from cm4storage.loader.file_reader import ReadCounters
-    from cm4storage.loader.lifecycle import Plugin
     from cm4storage.loader.limits import Limits
     from cm4storage.loader.order import EpochOrder
+    from cm4storage.plugins.lifecycle import Plugin
     from cm4storage.results.histogram import Histogram
     from cm4storage.storage.location import StoreLocation
     from cm4storage.workload.model import Workload

@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cm4storage.core.progress import Progress
-    from cm4storage.loader.lifecycle import Plugin
+    from cm4storage.plugins.lifecycle import Plugin
     from cm4storage.results.figures import RunFigures
     from cm4storage.workload.explain import Explained
     from cm4storage.workload.hydra_line import HydraLine
     from cm4storage.workload.model import Workload
-    from cm4storage.workload.model_sections import StorageSection
 
 
 _VARIABLES = {
@@ -88,17 +87,29 @@ class DlioRun:
         workload = self.explained.workload
         if not workload.workflow.generate_data:
             require_training(workload, self.explained.source)
-        _lend_credentials(self.explained, self.line)
-        location = data_location(workload)
-        self._make_folders()
         begin = datetime.now().astimezone()
-        if workload.workflow.generate_data:
-            prepared = prepare(workload, location, progress, say, placement=at_root)
-            say(f"data set {location.uri}: {prepared.reason}")
+        location = self.prepare(progress, say)
         if not workload.workflow.train:
             self._log_generation(begin)
             return None
         return self._train(location, progress)
+
+    def prepare(self, progress: Progress, say: Callable[[str], None]) -> StoreLocation:
+        """Make the folders, and generate a data set where the workflow wants one; say where it is.
+
+        Raises
+        ------
+        StorageFault
+            As `conduct`.
+        """
+        workload = self.explained.workload
+        _lend_credentials(self.explained, self.line)
+        location = data_location(workload)
+        self._make_folders()
+        if workload.workflow.generate_data:
+            prepared = prepare(workload, location, progress, say, placement=at_root)
+            say(f"data set {location.uri}: {prepared.reason}")
+        return location
 
     def _train(self, location: StoreLocation, progress: Progress) -> RunFigures:
         resolved = kept(self.explained)
@@ -181,23 +192,27 @@ def data_location(workload: Workload) -> StoreLocation:
     UserError
         For a storage that this version does not have.
     """
-    return _in_storage(workload.storage, workload.dataset.data_folder)
+    folder = workload.dataset.data_folder
+    path = os.path.join(workload.storage.storage_root, folder)  # noqa: PTH118
+    return _location(workload, folder, path)
 
 
 def checkpoint_location(workload: Workload) -> StoreLocation:
-    """Return where DLIO has the checkpoints: ``checkpoint_folder`` in ``storage_root``.
+    """Return where DLIO has the checkpoints: ``checkpoint_folder``, an object's name in S3.
 
     Raises
     ------
     UserError
         As `data_location`.
     """
-    return _in_storage(workload.storage, workload.checkpoint.checkpoint_folder)
+    folder = workload.checkpoint.checkpoint_folder
+    return _location(workload, folder, folder)
 
 
-def _in_storage(storage: StorageSection, folder: str) -> StoreLocation:
+def _location(workload: Workload, folder: str, path: str) -> StoreLocation:
+    storage = workload.storage
     if storage.storage_type in ("local_fs", "direct_fs"):
-        return StoreLocation.parse(os.path.join(storage.storage_root, folder))  # noqa: PTH118
+        return StoreLocation.parse(path)
     if storage.storage_type != "s3":
         raise UserError(
             f"storage.storage_type: {storage.storage_type} is not supported by this version",

@@ -15,13 +15,13 @@ from cm4storage.loader.caching import CachedFiles
 from cm4storage.loader.data_files import DataFiles
 from cm4storage.loader.file_reader import ReadCounters
 from cm4storage.loader.layers import Layers
-from cm4storage.loader.lifecycle import NO_PLUGINS
 from cm4storage.loader.order import RunOrder, ShuffledOrder
 from cm4storage.loader.pipeline import EpochReaders, Reading
 from cm4storage.loader.preprocessing import Preprocessing
 from cm4storage.loader.sampled_order import PaddedOrder, SampledOrder
 from cm4storage.loader.sampling import Counts, StepTimes
 from cm4storage.loader.slots import make_slots
+from cm4storage.plugins.lifecycle import NO_PLUGINS
 from cm4storage.results.records import EpochRecord
 from cm4storage.workload.plan import Split
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     from cm4storage.core.progress import Progress
     from cm4storage.loader.dlio_order import DlioOrder
-    from cm4storage.loader.lifecycle import Lifecycle
     from cm4storage.loader.limits import Conduct
     from cm4storage.loader.order import EpochOrder
     from cm4storage.loader.plugins import Plugins
+    from cm4storage.plugins.lifecycle import Lifecycle
     from cm4storage.ranks.communicator import Communicator
     from cm4storage.storage.store import Store
     from cm4storage.workload.distributions import Distribution

@@ -6,11 +6,10 @@ of an entry point in its group. docs/guide/plugins.md has an example of each.
 
 from __future__ import annotations
 
-import pkgutil
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cm4storage.core.errors import UserError
+from cm4storage.plugins.naming import load_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -104,31 +103,3 @@ class Plugins:
             self.compute_step
             or load_named(train.compute_classname, COMPUTE_STEPS, "train.compute_classname"),
         )
-
-
-def load_named(name: str | None, group: str, key: str) -> Callable[..., Any] | None:
-    """Return the class or function that a key names; None where it names none.
-
-    Raises
-    ------
-    UserError
-        If there is none.
-    """
-    if name is None:
-        return None
-    from importlib.metadata import entry_points  # takes as long as numpy's arrays
-
-    found = entry_points(group=group, name=name)
-    try:
-        made: Callable[..., Any]
-        made = next(iter(found)).load() if found else pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"{key}: {name!r} cannot be loaded: {error}",
-            where=key,
-            meaning=f"it is neither an entry point of {group} nor the name of an object",
-            advice="write package.module.Class, and put the package on PYTHONPATH or install it",
-        ) from error
-    if not callable(made):
-        raise UserError(f"{key}: {name!r} is not a class or function", where=key)
-    return made

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.units import format_count, format_seconds
-from cm4storage.loader.lifecycle import NO_PLUGINS, Lifecycle
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.phase import Phase
 from cm4storage.loader.plugins import Plugins
 from cm4storage.loader.sampling import Counts
+from cm4storage.plugins.lifecycle import NO_PLUGINS, Lifecycle
 from cm4storage.workload.plan import Split
 
 if TYPE_CHECKING:

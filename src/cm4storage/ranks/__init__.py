@@ -1,1 +1,1 @@
-"""Communicators: the ranks of a run. One process for now."""
+"""Communicators: the ranks of a run, one process each, on this machine."""

@@ -20,7 +20,7 @@ _COLUMNS = {"p50": "P50", "p95": "P95", "p99": "P99", "p99_9": "P99.9", "max": "
 _REASONS_SHOWN = 2
 
 
-def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
+def render(report: dict[str, Any], folder: str, rerun_command: str, page: str = "") -> str:
     """Return the lines that sum up a run.
 
     Parameters
@@ -31,11 +31,15 @@ def render(report: dict[str, Any], folder: str, rerun_command: str) -> str:
         Where the results are.
     rerun_command : str
         The command that runs it again.
+    page : str, optional
+        The file to open in a browser; no line is shown without it.
     """
     lines = [_title(report), "", *_figures(report), "", *_latencies(report), ""]
     lines += [f"note: {note}" for note in report["notes"]]
     lines += [f"skipped: {fault.splitlines()[0]}" for fault in report["first_faults"][:3]]
-    lines += [f"results   {folder}", f"run again {rerun_command}"]
+    lines.append(f"results   {folder}")
+    lines += [f"page      {page}"] if page else []
+    lines.append(f"run again {rerun_command}")
     return "\n".join(lines)
 
 

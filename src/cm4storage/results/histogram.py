@@ -123,6 +123,18 @@ class Histogram:
         return histogram
 
 
+def bounds_s(index: int) -> tuple[float, float]:
+    """Return between which durations a bin lies; both are 0 for the bin of those that took none."""
+    if index == _ZERO_BIN:
+        return 0.0, 0.0
+    return _edge_s(index), _edge_s(index + 1)
+
+
+def _edge_s(index: int) -> float:
+    exponent, step = divmod(index, _BINS_PER_OCTAVE)
+    return math.ldexp(0.5 + step / (2 * _BINS_PER_OCTAVE), exponent)
+
+
 def _middle_s(index: int) -> float:
     if index == _ZERO_BIN:
         return 0.0

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import redact_url
 from cm4storage.core.files import write_json_atomically, write_text_atomically
-from cm4storage.results.checkpoint_figures import CHECKPOINT_COLUMNS, RUN_COLUMNS, report_fields
 from cm4storage.results.cm_records import cm_record, write_cm_records
 from cm4storage.results.histogram import Histogram
 from cm4storage.results.metrics import FORMULA_VARIANT, EpochMetrics
+from cm4storage.results.stalls import CHECKPOINT_COLUMNS, RUN_COLUMNS, report_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from cm4storage.results.figures import RunFigures
-    from cm4storage.results.records import EpochRecord
+    from cm4storage.results.records import EpochRecord, RunRecord
 
 SCHEMA = "cm4storage.report"
 VERSION = 2
@@ -67,17 +67,23 @@ def _report(figures: RunFigures) -> dict[str, Any]:
         "read_mib_per_s": figures.read_mib_per_s.mean,
         "read_stdev_mib_per_s": figures.read_mib_per_s.stdev,
     }
-    stages = record.stages | {
-        "compute": _histogram(epoch.compute_s for epoch in record.epochs),
-        "h2d": _histogram(epoch.h2d_s or [] for epoch in record.epochs),
-        "barrier": _histogram(epoch.barrier_s or [] for epoch in record.epochs),
-    }
-    report |= _latencies("", _histogram(epoch.wait_s for epoch in record.epochs))
+    stages = stages_of(record)
+    report |= _latencies("", stages["wait"])
     for stage in STAGES:
         report |= _latencies(f"{stage}_", stages.get(stage))
     for part in (_evaluation, _resources, _provenance, _environment):
         report |= part(figures)
     return report | report_fields(record)
+
+
+def stages_of(record: RunRecord) -> dict[str, Histogram]:
+    """Return the histogram of each stage, with those that the record has step by step."""
+    return record.stages | {
+        "wait": _histogram(epoch.wait_s for epoch in record.epochs),
+        "compute": _histogram(epoch.compute_s for epoch in record.epochs),
+        "h2d": _histogram(epoch.h2d_s or [] for epoch in record.epochs),
+        "barrier": _histogram(epoch.barrier_s or [] for epoch in record.epochs),
+    }
 
 
 def _without_secrets(value: Any) -> Any:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cm4storage.results.figures import RunFigures
     from cm4storage.results.metrics import EpochMetrics
     from cm4storage.results.records import CheckpointRecord, EpochRecord, RunRecord
+    from cm4storage.workload.model import Workload
 
 STATS_NAME = "0_per_epoch_stats.json"
 
@@ -35,7 +36,13 @@ def write_dlio_files(figures: RunFigures, folder: Path) -> None:
 
     ``summary.json`` is the last, as the sign of a complete run.
     """
-    _write_config(figures, folder / "dlio_config")
+    write_config(
+        figures.workload,
+        figures.record.workload["overrides"],
+        {"dataset": {"data_folder": figures.record.data_set["uri"]}},
+        figures.not_comparable_because,
+        folder / "dlio_config",
+    )
     write_metadata(figures, folder)
     write_statistics(figures, folder)
 
@@ -254,29 +261,45 @@ def _epoch_output(
     }
 
 
-def _write_config(figures: RunFigures, folder: Path) -> None:
-    """Write the resolved configuration as Hydra would lay it out."""
-    workload = figures.record.workload
-    config = nested(figures.workload.settings())
-    config["dataset"]["data_folder"] = figures.record.data_set["uri"]
-    name = figures.workload.name
-    overrides = [f"workload={name}"]
-    overrides += [f"++workload.{key}={value}" for key, value in workload["overrides"].items()]
+def write_config(
+    workload: Workload,
+    overrides: dict[str, Any],
+    places: dict[str, dict[str, str]],
+    reasons: list[str],
+    folder: Path,
+) -> None:
+    """Write the resolved configuration as Hydra would lay it out.
+
+    Parameters
+    ----------
+    workload : Workload
+    overrides : dict
+        What was changed in it, by canonical path.
+    places : dict
+        What the run knows better, by section and key: where its data were.
+    reasons : list of str
+        Why the run is not comparable; a remark at the top of each file.
+    folder : Path
+    """
+    config = nested(workload.settings())
+    for section, values in places.items():
+        config[section].update(values)
+    changes = [f"workload={workload.name}"]
+    changes += [f"++workload.{key}={value}" for key, value in overrides.items()]
     hydra = {
         "hydra": {
             "run": {"dir": str(folder.parent)},
             "output_subdir": folder.name,
-            "overrides": {"hydra": [], "task": overrides},
+            "overrides": {"hydra": [], "task": changes},
             "job": {"name": "cm4storage", "num": 0, "config_name": "config"},
-            "runtime": {"output_dir": str(folder.parent), "choices": {"workload": name}},
+            "runtime": {"output_dir": str(folder.parent), "choices": {"workload": workload.name}},
         }
     }
     folder.mkdir(exist_ok=True)
-    reasons = figures.not_comparable_because
     remark = f"# not comparable: {', '.join(reasons)}\n" if reasons else ""
     for file_name, document in (
         ("config.yaml", {"workload": config}),
-        ("overrides.yaml", overrides),
+        ("overrides.yaml", changes),
         ("hydra.yaml", hydra),
     ):
         text = yaml.safe_dump(document, sort_keys=False)

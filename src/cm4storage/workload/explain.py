@@ -92,7 +92,10 @@ class Explained:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know: keys without effect, a scale that is not comparable."""
-        quick = "quick scale: fewer and smaller files; not comparable with other results"
+        less = "fewer and smaller files"
+        if self.workload.writes_checkpoints_only:
+            less = "a smaller model, fewer ranks and checkpoints"
+        quick = f"quick scale: {less}; not comparable with other results"
         return (
             *self.settings.notes,
             *self.dialect.notes(),

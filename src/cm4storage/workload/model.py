@@ -117,8 +117,12 @@ class Workload:
     @property
     def writes_checkpoints_only(self) -> bool:
         """Whether there is neither a training nor a data set in it."""
-        workflow = self.workflow
-        return workflow.checkpoint and not workflow.train and not workflow.generate_data
+        return self.checkpoints_without_training and not self.workflow.generate_data
+
+    @property
+    def checkpoints_without_training(self) -> bool:
+        """Whether checkpoints are written and read for their own sake: DLIO's checkpoint-only."""
+        return self.workflow.checkpoint and not self.workflow.train
 
     def steps_per_epoch(self, world_size: int = 1) -> int:
         """Return the steps that each rank takes in an epoch; a partial batch is dropped.

@@ -13,7 +13,7 @@ from cm4storage.workload.setting import LARGEST_BYTES, UNUSED_BY_DLIO, setting
 ModelDatatype = Literal["fp16", "fp32", "fp64", "bf16", "int8", "uint8"]
 
 _OF_ANOTHER_LIBRARY = "DLIO hands it to a client library that is not used here"
-_MISSPELT = "DLIO assigns it to an attribute that nothing reads"
+_NO_TENSORS_IN_MEMORY = "contents are made while they are written: no tensors wait in memory"
 
 
 @dataclass(frozen=True)
@@ -24,48 +24,34 @@ class ModelSection:
     """
 
     name: str = "default"
-    type: str | None = setting(None, done=False)
+    type: str | None = None
     model_size_bytes: int = setting(
         10240, aliases=("checkpoint.model_size",), minimum=0, maximum=LARGEST_BYTES
     )
-    model_datatype: ModelDatatype = setting("fp16", done=False)
-    optimizer_datatype: ModelDatatype = setting("fp32", done=False)
+    model_datatype: ModelDatatype = "fp16"
+    optimizer_datatype: ModelDatatype = "fp32"
     optimization_groups: tuple[int, ...] = setting(
-        (), aliases=("checkpoint.optimization_groups",), minimum=0, done=False
+        (), aliases=("checkpoint.optimization_groups",), minimum=0
     )
-    num_layers: int = setting(
-        -1, aliases=("checkpoint.num_layers",), minimum=-1, maximum=10**6, done=False
-    )
+    num_layers: int = setting(-1, aliases=("checkpoint.num_layers",), minimum=-1, maximum=10**6)
     layer_parameters: tuple[int, ...] = setting(
-        (), aliases=("checkpoint.layer_parameters",), minimum=0, done=False
+        (), aliases=("checkpoint.layer_parameters",), minimum=0
     )
     parallelism_tensor: int = setting(
         1, aliases=("checkpoint.tensor_parallelism",), minimum=1, path="parallelism.tensor",
-        done=False,
     )  # fmt: skip
     parallelism_pipeline: int = setting(
         1, aliases=("checkpoint.pipeline_parallelism",), minimum=1, path="parallelism.pipeline",
-        done=False,
     )  # fmt: skip
-    parallelism_data: int = setting(-1, minimum=-1, path="parallelism.data", done=False)
-    parallelism_zero_stage: int = setting(
-        0, minimum=0, maximum=3, path="parallelism.zero_stage", done=False
-    )
-    transformer_vocab_size: int = setting(
-        32000, minimum=1, path="transformer.vocab_size", done=False
-    )
-    transformer_hidden_size: int = setting(
-        2048, minimum=1, path="transformer.hidden_size", done=False
-    )
-    transformer_ffn_hidden_size: int = setting(
-        8192, minimum=1, path="transformer.ffn_hidden_size", done=False
-    )
+    parallelism_data: int = setting(-1, minimum=-1, path="parallelism.data")
+    parallelism_zero_stage: int = setting(0, minimum=0, maximum=3, path="parallelism.zero_stage")
+    transformer_vocab_size: int = setting(32000, minimum=1, path="transformer.vocab_size")
+    transformer_hidden_size: int = setting(2048, minimum=1, path="transformer.hidden_size")
+    transformer_ffn_hidden_size: int = setting(8192, minimum=1, path="transformer.ffn_hidden_size")
     transformer_num_attention_heads: int = setting(
-        32, minimum=1, path="transformer.num_attention_heads", done=False
+        32, minimum=1, path="transformer.num_attention_heads"
     )
-    transformer_num_kv_heads: int = setting(
-        8, minimum=1, path="transformer.num_kv_heads", done=False
-    )
+    transformer_num_kv_heads: int = setting(8, minimum=1, path="transformer.num_kv_heads")
 
 
 @dataclass(frozen=True)
@@ -106,22 +92,26 @@ class CheckpointSection:
     epochs_between_checkpoints: int = setting(1, minimum=1)
     steps_between_checkpoints: int = setting(-1, minimum=-1)
     type: Literal["rank_zero", "all_ranks"] = setting("rank_zero", inert=UNUSED_BY_DLIO)
-    mode: Literal["default", "subset"] = setting("default", done=False)
+    mode: Literal["default", "subset"] = "default"
     fsync: bool = False
-    recovery_rank_shift: bool = setting(False, inert=_MISSPELT)
-    rank_sync: bool = setting(False, done=False)
-    time_between_checkpoints: float = setting(-1, minimum=-1, maximum=10**6, done=False)
-    num_checkpoints_write: int = setting(-1, minimum=-1, maximum=10**6, done=False)
-    num_checkpoints_read: int = setting(-1, minimum=-1, maximum=10**6, done=False)
+    recovery_rank_shift: bool = False
+    rank_sync: bool = False
+    time_between_checkpoints: float = setting(-1, minimum=-1, maximum=10**6)
+    num_checkpoints_write: int = setting(-1, minimum=-1, maximum=10**6)
+    num_checkpoints_read: int = setting(-1, minimum=-1, maximum=10**6)
     randomize_tensor: bool = True
-    ksm_madv_mergeable_id: int = setting(12, minimum=0, path="ksm.madv_mergeable_id", done=False)
+    ksm_madv_mergeable_id: int = setting(
+        12, minimum=0, path="ksm.madv_mergeable_id", inert=_NO_TENSORS_IN_MEMORY
+    )
     ksm_high_ram_trigger: float = setting(
-        30.0, minimum=0, maximum=100, path="ksm.high_ram_trigger", done=False
+        30.0, minimum=0, maximum=100, path="ksm.high_ram_trigger", inert=_NO_TENSORS_IN_MEMORY
     )
     ksm_low_ram_exit: float = setting(
-        15.0, minimum=0, maximum=100, path="ksm.low_ram_exit", done=False
+        15.0, minimum=0, maximum=100, path="ksm.low_ram_exit", inert=_NO_TENSORS_IN_MEMORY
     )
-    ksm_await_time: int = setting(200, minimum=0, path="ksm.await_time", done=False)
+    ksm_await_time: int = setting(
+        200, minimum=0, path="ksm.await_time", inert=_NO_TENSORS_IN_MEMORY
+    )
 
 
 @dataclass(frozen=True)

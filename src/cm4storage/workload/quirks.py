@@ -78,6 +78,8 @@ def _prefetch(workload: Workload) -> Iterator[Problem]:
 
 def _loader(workload: Workload) -> Iterator[Problem]:
     framework, loader = workload.framework, workload.reader.data_loader
+    if workload.writes_checkpoints_only:
+        return
     if {framework, loader} == {"tensorflow", "pytorch"}:
         yield _warning(
             f"reader.data_loader: {loader} with framework {framework}",
@@ -157,11 +159,23 @@ def _inert(workload: Workload) -> Iterator[Problem]:
         )
     if checkpoint.fsync:
         yield _remark(
-            "checkpoint.fsync: true", "DLIO never calls fsync, whatever this key says; here it is"
+            "checkpoint.fsync: true",
+            "DLIO never calls fsync, whatever this key says; here each file is synced",
+        )
+    if workload.checkpoints_without_training and workload.framework == "tensorflow":
+        yield _remark(
+            "framework: tensorflow with checkpoints",
+            "DLIO writes them with tf.train.Checkpoint; here they are files for torch.load",
+        )
+    if checkpoint.recovery_rank_shift:
+        yield _remark(
+            "checkpoint.recovery_rank_shift: true",
+            "DLIO stores it where nothing reads it; here each rank reads another's files",
         )
     if workload.writes_checkpoints_only and checkpoint.time_between_checkpoints < 0:
         yield _remark(
-            "checkpoint.time_between_checkpoints: -1", "DLIO sleeps 1 s between checkpoints"
+            "checkpoint.time_between_checkpoints: -1",
+            "it means 1 s between checkpoints, as in DLIO, which takes away the sign",
         )
     if workload.model.parallelism_data > 0 and checkpoint.mode != "subset":
         yield _warning(

@@ -69,9 +69,10 @@ def require_training(workload: Workload, source: str) -> None:
         return
     if workload.workflow.checkpoint:
         raise UserError(
-            "checkpoints are not run by this version, and there is nothing to run beside them",
+            "this workload writes checkpoints and does not train",
             where=source,
             meaning="workflow.train is false, and workflow.checkpoint true",
+            advice="run it with: cm4storage checkpoint",
         )
     raise UserError(
         "workflow.train is false, so there is nothing to run",

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.units import MIB
+from cm4storage.workload.checkpoint_scaling import quick_checkpoint_settings
 
 if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
     from cm4storage.workload.sections import DatasetSection
 
 QUICK_DATA_SET_BYTES = 128 * MIB
-QUICK_CHECKPOINT_BYTES = 16 * MIB
+QUICK_STATE_BYTES = 16 * MIB
 QUICK_COMPUTATION_PER_EPOCH_S = 3.0
 QUICK_STEPS = range(8, 65)
 QUICK_EPOCHS = 2
@@ -26,11 +27,11 @@ def quick_settings(workload: Workload) -> dict[str, Any]:
     `QUICK_COMPUTATION_PER_EPOCH_S` seconds of computation, but are 8 to 64; the samples shrink
     until the data set is `QUICK_DATA_SET_BYTES` at most. Samples that cannot shrink, such as rows
     of single numbers, are fewer instead. The tensors of a checkpoint shrink until it has
-    `QUICK_CHECKPOINT_BYTES`, and the first comes within the epochs that are left. A workload that
+    `QUICK_STATE_BYTES`, and the first comes within the epochs that are left. A workload that
     is smaller already stays.
     """
     if workload.writes_checkpoints_only:
-        return {}
+        return quick_checkpoint_settings(workload)
     dataset = workload.dataset
     samples = min(_quick_steps(workload) * workload.reader.batch_size, workload.total_samples)
     files = min(max(2, math.ceil(samples / dataset.num_samples_per_file)), dataset.num_files_train)
@@ -55,7 +56,7 @@ def _smaller_checkpoints(workload: Workload) -> dict[str, Any]:
     model, checkpoint = workload.model, workload.checkpoint
     groups, layers = model.optimization_groups, model.layer_parameters
     in_all_bytes = model.model_size_bytes + 3 * sum(groups) + max(0, model.num_layers) * sum(layers)
-    shrink = min(1.0, QUICK_CHECKPOINT_BYTES / max(1, in_all_bytes))
+    shrink = min(1.0, QUICK_STATE_BYTES / max(1, in_all_bytes))
     epochs = min(workload.train.epochs, QUICK_EPOCHS)
     steps = min(checkpoint.steps_between_checkpoints, epochs * _quick_steps(workload))
     return {

@@ -66,12 +66,12 @@ class SeaweedFS:
             "-s3.port.lance=0",
             "-webdav=false",
             "-admin.ui=false",
+            "-master.resumeState=false",  # else volumes may wait for its election, up to 20 s
             "-master.telemetry=false",
             "-disableHttp",  # without it the filer takes objects without any credentials
             "-filer.localSocket=f.sock",
             "-s3.localSocket=s.sock",
             "-volume.preStopSeconds=0",  # the pause is for other servers to notice; there are none
-            f"-bucket={EMBEDDED_BUCKET}",
         ]
 
     @property
@@ -104,20 +104,14 @@ class SeaweedFS:
         (self._folder / "data" / "m").mkdir(parents=True, exist_ok=True)
 
     def is_ready(self) -> bool:
-        """Tell whether the server answers a signed request for its bucket."""
-        credentials = sigv4.Credentials(self._access_key_id, self._secret_access_key)
+        """Tell whether the server answers a signed request, which also makes its bucket.
+
+        Told to make it, the server would do so only when parts are up that no request needs.
+        """
         try:
-            status = sigv4.request(
-                "GET",
-                self.access["endpoint_url"],
-                f"/{EMBEDDED_BUCKET}",
-                credentials,
-                query="list-type=2&max-keys=1",
-                timeout_s=2.0,
-            )
+            return make_bucket(self.access, EMBEDDED_BUCKET, 2.0) in (200, 409)
         except OSError:
             return False
-        return status == 200
 
     def clean_up(self) -> None:
         """Remove the socket files that the stopped server left in the temporary folder."""
@@ -166,7 +160,7 @@ def exports(access: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def make_bucket(access: Mapping[str, str], name: str) -> int:
+def make_bucket(access: Mapping[str, str], name: str, timeout_s: float = 10.0) -> int:
     """Make a bucket on an embedded server; return the status, 409 where it is there.
 
     Raises
@@ -175,7 +169,9 @@ def make_bucket(access: Mapping[str, str], name: str) -> int:
         If the server cannot be reached.
     """
     credentials = sigv4.Credentials(access["access_key_id"], access["secret_access_key"])
-    return sigv4.request("PUT", access["endpoint_url"], f"/{name}", credentials)
+    return sigv4.request(
+        "PUT", access["endpoint_url"], f"/{name}", credentials, timeout_s=timeout_s
+    )
 
 
 def find_weed() -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import StorageBenchmarkError, UserError
-from cm4storage.loader.plugins import load_named
+from cm4storage.plugins.naming import load_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,0 +1,1 @@
+"""The workload that writes and reads checkpoints and does nothing else."""
