@@ -114,6 +114,17 @@ def add_output(parser: argparse.ArgumentParser, what: str) -> None:
     )  # fmt: skip
 
 
+def show_report(
+    args: argparse.Namespace, console: Console, report: dict[str, Any], table: str
+) -> None:
+    """Show a report as ``--out`` says: as JSON, its table among the remarks, or as the table."""
+    if args.out == "json":
+        console.say(table)
+        show_json(console, report)
+    else:
+        console.show(table)
+
+
 def show_json(console: Console, document: dict[str, Any]) -> None:
     """Write a document to standard output."""
     console.show(json.dumps(document, indent=2, allow_nan=False))

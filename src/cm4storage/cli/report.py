@@ -48,11 +48,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     command = redact_url(args.rerun_command or report["command"])
     page = write_page(run, args.run_dir, command)
     table = render(report, str(args.run_dir), command, str(page))
-    if args.out == "json":
-        console.say(table)
-        options.show_json(console, report)
-    else:
-        console.show(table)
+    options.show_report(args, console, report, table)
     options.write_result(
         args,
         {"run_dir": str(args.run_dir), "report_html": str(page), "au_met": report["au_met"]},
@@ -67,7 +63,8 @@ def _of_checkpoints(args: argparse.Namespace, console: Console) -> int:
     run = of_checkpoint_run(checkpoint_records.load(args.run_dir))
     report = write_checkpoint_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
-    console.show(render_checkpoints(report, str(args.run_dir), command))
+    table = render_checkpoints(report, str(args.run_dir), command)
+    options.show_report(args, console, report, table)
     options.write_result(args, {"run_dir": str(args.run_dir)})
     return 0
 

@@ -14,7 +14,7 @@ from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results import blocks
 from cm4storage.results.dlio_log import dlio_log
 from cm4storage.results.metrics import Spread, of_epoch
-from cm4storage.results.mlperf_metadata import write_metadata
+from cm4storage.results.mlperf_metadata import BenchmarkRun, write_metadata
 from cm4storage.workload.entries import nested
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def write_dlio_files(figures: RunFigures, folder: Path) -> None:
         figures.not_comparable_because,
         folder / "dlio_config",
     )
-    write_metadata(figures, folder)
+    uri, reasons = figures.record.data_set["uri"], figures.not_comparable_because
+    run = BenchmarkRun("training", figures.record, figures.workload, {"data_dir": uri}, 1, reasons)
+    write_metadata(run, folder)
     write_statistics(figures, folder)
 
 
