@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict_au", action="store_true",
         help="fail, with exit code 4, when the accelerator utilization misses its threshold",
     )  # fmt: skip
+    options.add_output(parser, "the content of report.json")
     options.add_result_file(parser)
 
 
@@ -46,7 +47,8 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     write_dlio_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
     page = write_page(run, args.run_dir, command)
-    console.show(render(report, str(args.run_dir), command, str(page)))
+    table = render(report, str(args.run_dir), command, str(page))
+    options.show_report(args, console, report, table)
     options.write_result(
         args,
         {"run_dir": str(args.run_dir), "report_html": str(page), "au_met": report["au_met"]},
@@ -61,7 +63,8 @@ def _of_checkpoints(args: argparse.Namespace, console: Console) -> int:
     run = of_checkpoint_run(checkpoint_records.load(args.run_dir))
     report = write_checkpoint_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
-    console.show(render_checkpoints(report, str(args.run_dir), command))
+    table = render_checkpoints(report, str(args.run_dir), command)
+    options.show_report(args, console, report, table)
     options.write_result(args, {"run_dir": str(args.run_dir)})
     return 0
 

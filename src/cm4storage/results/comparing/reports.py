@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import UserError
 from cm4storage.results import figures, records
 from cm4storage.results.comparing import goldens
-from cm4storage.results.report_files import SCHEMA, VERSION, build_report
+from cm4storage.results.report_files import build_report
+from cm4storage.results.report_reading import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,19 +52,7 @@ def _load(place: Path) -> list[dict[str, Any]]:
         raise UserError(f"cannot read the report: {error}", where=str(path)) from error
     if isinstance(document, dict) and document.get("schema") == goldens.SCHEMA:
         return goldens.Golden.from_document(document, str(path)).as_reports()
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise UserError(
-            "this is no report of a run",
-            where=str(path),
-            advice="name the folder of a run, such as results/training/unet3d/run/<time>",
-        )
-    if not isinstance(document.get("version"), int) or document["version"] > VERSION:
-        raise UserError(
-            f"the report has version {document.get('version')}; this release reads up to {VERSION}",
-            where=str(path),
-            advice="use the release that wrote it, or a newer one",
-        )
-    return [document]
+    return [upgrade(document, str(path))]
 
 
 def as_read(report: dict[str, Any]) -> dict[str, Any]:
