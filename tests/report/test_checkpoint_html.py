@@ -116,7 +116,7 @@ def test_valid_and_comparable_result_says_so(tree):
     [
         ({"storage": {"fsync": False}}, "missed", ["Not synced", "in memory only"]),
         ({"page_cache": {"state": "resident", "resident_before_reading": 0.4}}, "missed",
-         ["Cached", "40 % of the files were in it"]),
+         ["Cached", "it had 40 % of the files"]),
         ({"storage": {"backend": "s3"}, "page_cache": {
             "state": "out of reach", "resident_before_reading": None}}, "unknown",
          ["Stored", "what a service keeps in memory is out of reach"]),

@@ -148,11 +148,10 @@ def _durability(figures: CheckpointRunFigures) -> Claim | None:
 def _page_cache(figures: CheckpointRunFigures) -> Claim | None:
     found = figures.record.page_cache
     text, share = PAGE_CACHE_STATES[found["state"]], found["resident_before_reading"]
-    if share is not None:
-        text += f"; {wording.percent(share * 100, 0)} of the files were in it"
+    known = "" if share is None else f": it had {wording.percent(share * 100, 0)} of the files"
     claims = {
-        "dropped": Claim("reached", "Not cached", f"the page cache was {text}"),
-        "resident": Claim("missed", "Cached", f"in the page cache, {text}"),
+        "dropped": Claim("reached", "Not cached", f"the page cache was {text}{known}"),
+        "resident": Claim("missed", "Cached", f"the page cache was not dropped{known}"),
         "out of reach": Claim("unknown", "Perhaps cached", text),
     }
     return claims.get(found["state"])
