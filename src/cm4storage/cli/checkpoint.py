@@ -16,6 +16,7 @@ from cm4storage.cli import options
 from cm4storage.core.errors import redact_url, redact_words
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.report.checkpoint_table import plan_title, render_checkpoints, render_plan
+from cm4storage.report.html.checkpoint_page import write_checkpoint_page
 from cm4storage.results.checkpoint_files import write_checkpoint_files
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.workload.resolved import load
@@ -73,12 +74,15 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         start = datetime.now().astimezone()
         record = run_checkpoints(job, console.progress())
         record.save(unfinished)
-        report = write_checkpoint_files(of_checkpoint_run(record), unfinished)
+        figures = of_checkpoint_run(record)
+        report = write_checkpoint_files(figures, unfinished)
+        command = redact_url(args.rerun_command or job.command)
+        page = write_checkpoint_page(figures, unfinished, command).name
         folder = publish(unfinished, start)
     options.say_retries(console, record.storage["retries"])
-    command = redact_url(args.rerun_command or job.command)
-    options.show_report(args, console, report, render_checkpoints(report, str(folder), command))
-    options.write_result(args, {"run_dir": str(folder)})
+    table = render_checkpoints(report, str(folder), command, str(folder / page))
+    options.show_report(args, console, report, table)
+    options.write_result(args, {"run_dir": str(folder), "report_html": str(folder / page)})
     return 0
 
 

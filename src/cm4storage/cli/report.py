@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.cli import options
 from cm4storage.core.errors import MissedThreshold, redact_url
 from cm4storage.report.checkpoint_table import render_checkpoints
+from cm4storage.report.html.checkpoint_page import write_checkpoint_page
 from cm4storage.report.html.page import write_page
 from cm4storage.report.table import render
 from cm4storage.results import checkpoint_records, figures, records
@@ -63,9 +64,10 @@ def _of_checkpoints(args: argparse.Namespace, console: Console) -> int:
     run = of_checkpoint_run(checkpoint_records.load(args.run_dir))
     report = write_checkpoint_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
-    table = render_checkpoints(report, str(args.run_dir), command)
+    page = write_checkpoint_page(run, args.run_dir, command)
+    table = render_checkpoints(report, str(args.run_dir), command, str(page))
     options.show_report(args, console, report, table)
-    options.write_result(args, {"run_dir": str(args.run_dir)})
+    options.write_result(args, {"run_dir": str(args.run_dir), "report_html": str(page)})
     return 0
 
 
