@@ -10,9 +10,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from made_checkpoints import made_checkpoints
 from made_records import HOST, made_record
 
+from cm4storage.report.html.checkpoint_page import write_checkpoint_page
 from cm4storage.report.html.page import write_page
+from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.figures import of_run
 from cm4storage.results.records import CheckpointRecord
 
@@ -49,9 +52,12 @@ def browser(chromium):
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory):
     """Return the addresses of pages by name."""
-    return {
+    written = {
         name: _write(record, tmp_path_factory.mktemp(name)) for name, record in _records().items()
     }
+    figures = of_checkpoint_run(made_checkpoints(page_cache={"state": "resident"}))
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return written | {"checkpoints": write_checkpoint_page(figures, folder, "again").as_uri()}
 
 
 def _records():

@@ -152,6 +152,30 @@ def test_plot_shows_values_at_the_pointer(opened, plot):
         assert page.locator("#tip").is_hidden()
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_page_of_checkpoints_shows_each_rank_and_complains_of_nothing(
+    opened, pages, pictures, scheme
+):
+    for width in (320, *WIDTHS.values()):
+        with opened("checkpoints", width, scheme) as page:
+            assert (looks(page, "outside"), looks(page, "overlaps")) == ([], [])
+            assert looks(page, "smallTargets") == []
+            page.screenshot(path=pictures / f"checkpoints-{width}-{scheme}.png", full_page=True)
+    with opened("checkpoints", scheme=scheme) as page:
+        assert (looks(page, "weakTexts"), looks(page, "weakShapes")) == ([], [])
+        assert page.seen.complaints == []
+        assert set(page.seen.requests) - {"data:,"} == {pages["checkpoints"]}
+        tip, field = page.locator("#tip"), page.locator("#ranks svg.field")
+        field.scroll_into_view_if_needed()
+        box = field.bounding_box()
+        for rank in (0, 3, 7):
+            field.hover(position={"x": 3, "y": box["height"] * (rank + 0.5) / 8})
+            assert tip.text_content().startswith(f"rank {rank}, checkpoint 1 written")
+        page.locator("#ranks .canvas").focus()
+        page.keyboard.press("End")
+        assert tip.text_content().startswith("rank 7, checkpoint 10 read")
+
+
 def test_page_is_complete_without_scripts(opened):
     with opened(java_script_enabled=False) as page:
         assert page.locator("thead button").count() == 0

@@ -113,9 +113,12 @@ print(sorted(name for name in late if name.startswith(("cryptography", "cm4stora
 
 
 def test_no_two_files_hold_the_same(written: tuple[Path, CheckpointRunRecord]) -> None:
-    folder, _ = written
+    folder, record = written
     tails = [path.read_bytes()[-20_000:-10_000] for path in folder.rglob("*.pt")]
     assert len(set(tails)) == len(tails) == 8
+    digests = [each.content_digest for each in record.operations if each.kind == "save"]
+    assert len(set(digests)) == len(digests) == 6
+    assert {each.content_digest for each in record.operations if each.kind == "load"} == {""}
 
 
 def test_each_rank_tells_what_it_did(written: tuple[Path, CheckpointRunRecord]) -> None:
@@ -182,6 +185,11 @@ def test_figures_are_those_of_the_rules_and_of_dlio(
             assert block["duration"] == of_ranks[rank]
             assert block["throughput"] == size_gib / of_ranks[rank]
         assert json.loads((tmp_path / f"{rank}_output.json").read_text())["1"]["load"] == {}
+    [path] = tmp_path.glob("*_metadata.json")
+    document = json.loads(path.read_text())
+    assert path.name == f"checkpointing_{document['run_datetime']}_metadata.json"
+    assert (document["benchmark_type"], document["num_processes"]) == ("checkpointing", 3)
+    assert document["args"]["checkpoint_folder"] == record.storage["uri"]
     log = (tmp_path / "dlio.log").read_text()
     assert "Finished saving checkpoint 2 for epoch 1 in 3.0000 s; Throughput: " in log
     assert "Checkpoint load duration (seconds): 0.5000 (0.0000)" in log
@@ -304,15 +312,20 @@ def test_without_space_nothing_is_written(tmp_path: Path) -> None:
 def test_files_past_the_page_cache_are_the_same(
     written: tuple[Path, CheckpointRunRecord], tmp_path: Path
 ) -> None:
-    folder, _ = written
+    folder, record = written
     try:
-        run(f"directio://{tmp_path}", "checkpoint.num_checkpoints_read=1")
+        direct = run(f"directio://{tmp_path}", "checkpoint.num_checkpoints_read=1")
     except StorageFault as fault:
         if memory_file_system(tmp_path):
             pytest.skip(fault.what)
         raise
     for path in sorted(folder.rglob("*.pt")):
         assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes()
+    digests = [
+        [each.content_digest for each in of_checkpoint_run(one).saves] for one in (record, direct)
+    ]
+    assert digests[0] == digests[1]
+    assert None not in digests[0]
 
 
 @pytest.mark.parametrize(

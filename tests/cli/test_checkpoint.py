@@ -52,13 +52,22 @@ def test_a_run_is_shown_kept_and_reported_again(cm4storage, workload, tmp_path):
     for text in ("write, slowest rank", "read, as DLIO (rank 0)", "each file was synced"):
         assert text in done.stdout
     assert "done after" in done.stderr
-    folder = json.loads((tmp_path / "r.json").read_text())["run_dir"]
+    result = json.loads((tmp_path / "r.json").read_text())
+    folder = result["run_dir"]
+    assert result["report_html"] == f"{folder}/report.html"
+    assert f"page      {folder}/report.html" in done.stdout
     assert folder.startswith(str(tmp_path / "results" / "checkpointing" / "llama_8b"))
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["global_epoch1_step1"]
     again = cm4storage("report", folder, "--rerun_command=again")
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[:-1] == done.stdout.splitlines()[:-1]
     assert again.stdout.endswith("run again again\n")
+    assert "<code>again</code>" in (tmp_path / result["report_html"]).read_text()
+    as_json = cm4storage("report", folder, "--out=json", "--quiet")
+    assert json.loads(as_json.stdout)["schema"] == "cm4storage.checkpoint_report"
+    assert as_json.stderr == ""
+    folders = {path.name for path in (tmp_path / "results").rglob("*_metadata.json")}
+    assert len(folders) == 1
 
 
 def test_the_workload_names_the_folder_unless_the_user_does(cm4storage, workload, tmp_path):

@@ -11,8 +11,9 @@ import pytest
 from cm4storage.results.comparing.rules import DEFAULT_FILE
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "goldens"
-NAMES = {"unet3d", "bert", "resnet50", "cosmoflow"}
+NAMES = {"unet3d", "bert", "resnet50", "cosmoflow", "llama3_8b"}
 CHEAP = "bert"
+CHECKPOINTS = "llama3_8b"
 
 
 @pytest.fixture
@@ -21,9 +22,9 @@ def copy(tmp_path):
     return shutil.copytree(FOLDER, tmp_path / "goldens")
 
 
-def change(folder, act):
-    """Change the document of the golden that is cheap to run."""
-    path = folder / f"{CHEAP}.json"
+def change(folder, act, name=CHEAP):
+    """Change the document of a golden; without a name of that which is cheap to run."""
+    path = folder / f"{name}.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     act(document)
     path.write_text(json.dumps(document), encoding="utf-8")
@@ -51,6 +52,7 @@ def test_todays_code_gives_what_they_say(cm4storage_of, capsys):
         (lambda d: d["report"]["data_set"].update(content_digest="0"), "data_set.content_digest: "),
         (lambda d: d["report"]["epochs"][0].update(steps=1), "epochs.*.steps: "),
         (lambda d: d["report"].update(version=0), "version: "),
+        (lambda d: d["report"].update(workload_digest="0" * 64), "makes another workload"),
         (lambda d: d["fields"].append("p42_latency_ms"), "no p42_latency_ms any more"),
     ],
 )
@@ -59,6 +61,30 @@ def test_a_change_on_purpose_is_red(copy, cm4storage_of, capsys, act, says):
     words = ["goldens", "--check", f"--only={CHEAP}", f"--goldens_dir={copy}", "--mode=development"]
     assert cm4storage_of(words) == 4
     assert says in capsys.readouterr().out
+
+
+def test_a_change_of_checkpoints_is_red(copy, cm4storage_of, capsys):
+    def act(document):
+        report = document["report"]
+        report["layout"]["model_bytes"] += 1
+        report["save_count"] += 1
+        report["layout"]["files"] -= 1
+        report["save_checkpoints"][1]["stored_bytes"] += 1
+        report["save_checkpoints"][0]["content_digest"] = "0" * 32
+        report["load_checkpoints"].pop()
+        document["fields"].append("save_p42_latency_ms")
+
+    change(copy, act, CHECKPOINTS)
+    words = ["goldens", "--check", f"--only={CHECKPOINTS}", f"--goldens_dir={copy}"]
+    assert cm4storage_of([*words, "--mode=development"]) == 4
+    said = capsys.readouterr().out
+    for name in (
+        "layout.model_bytes", "save_count", "layout.files", "save_checkpoints.*.stored_bytes",
+        "save_checkpoints.*.content_digest", "load_checkpoints.*.number",
+    ):  # fmt: skip
+        assert f"{name}: " in said
+    assert "no save_p42_latency_ms any more" in said
+    assert "17 same, 9 worse" in said
 
 
 def test_times_count_on_the_machine_of_the_golden_alone(copy, cm4storage_of, capsys):

@@ -84,6 +84,12 @@ class WrittenFile:
         """The data of all tensors."""
         return sum(each.tensor.size_bytes for each in self.tensors)
 
+    @property
+    def digest(self) -> str:
+        """The XXH3 of the digests of the frame and of all tensors: of all that is in the file."""
+        parts = [self.frame_digest, *(each.digest for each in self.tensors)]
+        return xxhash.xxh3_128_hexdigest("".join(parts).encode())
+
     def number_of(self, name: str) -> int:
         """Return the number of the tensor of that name.
 

@@ -13,9 +13,10 @@ from cm4storage.checkpoint.models.needs import checkpoint_needs
 from cm4storage.checkpoint.runs.conducting import run_checkpoints
 from cm4storage.checkpoint.runs.job import CheckpointJob, require_checkpoints
 from cm4storage.cli import options
-from cm4storage.core.errors import redact_url
+from cm4storage.core.errors import redact_url, redact_words
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.report.checkpoint_table import plan_title, render_checkpoints, render_plan
+from cm4storage.report.html.checkpoint_page import write_checkpoint_page
 from cm4storage.results.checkpoint_files import write_checkpoint_files
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.workload.resolved import load
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rerun_command", metavar="COMMAND", help="shown as the way to run it again"
     )
+    options.add_output(parser, "the content of report.json, or of the plan,")
     options.add_result_file(parser)
 
 
@@ -61,8 +63,10 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     require_checkpoints(resolved)
     layout = Layout(resolved.workload, args.ranks)
     if args.plan:
-        console.show(render_plan(layout, plan_title(resolved.workload.name, layout)))
-        options.write_result(args, _plan(resolved.workload, layout))
+        plan = _plan(resolved.workload, layout)
+        table = render_plan(layout, plan_title(resolved.workload.name, layout))
+        options.show_report(args, console, plan, table)
+        options.write_result(args, plan)
         return 0
     job = _job(args, resolved, layout.ranks)
     parent = args.results_dir.absolute() / "checkpointing" / resolved.workload.model.name
@@ -70,19 +74,22 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         start = datetime.now().astimezone()
         record = run_checkpoints(job, console.progress())
         record.save(unfinished)
-        report = write_checkpoint_files(of_checkpoint_run(record), unfinished)
+        figures = of_checkpoint_run(record)
+        report = write_checkpoint_files(figures, unfinished)
+        command = redact_url(args.rerun_command or job.command)
+        page = write_checkpoint_page(figures, unfinished, command).name
         folder = publish(unfinished, start)
     options.say_retries(console, record.storage["retries"])
-    command = redact_url(args.rerun_command or job.command)
-    console.show(render_checkpoints(report, str(folder), command))
-    options.write_result(args, {"run_dir": str(folder)})
+    table = render_checkpoints(report, str(folder), command, str(folder / page))
+    options.show_report(args, console, report, table)
+    options.write_result(args, {"run_dir": str(folder), "report_html": str(folder / page)})
     return 0
 
 
 def _job(args: argparse.Namespace, resolved: Resolved, ranks: int) -> CheckpointJob:
     if args.data_dir is None:
         args.data_dir = resolved.workload.checkpoint.checkpoint_folder
-    command = redact_url(shlex.join(options.own_command()))
+    command = shlex.join(redact_words(options.own_command()))
     return CheckpointJob(resolved, options.location(args), ranks, command)
 
 

@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage import api
+from cm4storage.checkpoint.models.parallelism import default_ranks
+from cm4storage.checkpoint.runs.conducting import run_checkpoints
+from cm4storage.checkpoint.runs.job import CheckpointJob
 from cm4storage.cli import options
 from cm4storage.core.errors import ExitCode, UserError
+from cm4storage.core.progress import NoProgress
 from cm4storage.report.comparison import render
+from cm4storage.results.checkpoint_files import build_report
+from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.comparing import rules as tolerances
 from cm4storage.results.comparing.comparison import compare
-from cm4storage.results.comparing.goldens import TRAINING, load_golden
+from cm4storage.results.comparing.context import backend_of
+from cm4storage.results.comparing.goldens import CHECKPOINTS, TRAINING, load_golden
 from cm4storage.results.comparing.reports import as_read
+from cm4storage.storage.location import StoreLocation
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from cm4storage.results.comparing.goldens import Golden
     from cm4storage.results.comparing.rules import Rules
     from cm4storage.workload.model import Scale
+    from cm4storage.workload.resolved import Resolved
 
 FOLDER = Path("docs") / "goldens"
 WRITTEN_RUNS = 5
@@ -73,9 +82,10 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         if args.write:
             text = _write(path, golden, golden.answered(reports, rules), renews=args.renew)
         else:
-            chosen = rules.chosen(args.mode, str(reports[0]["backend_type"]))
-            comparison, text = _check(path, golden, reports, chosen)
-            found.append(comparison.is_worse or bool(golden.lost_fields(reports[0])))
+            chosen = rules.chosen(args.mode, backend_of(reports))
+            comparison, lost = _check(path, golden, reports, chosen)
+            text = "\n".join([path.stem, render(comparison), *lost, ""])
+            found.append(comparison.is_worse or bool(lost))
         console.show(text)
     return int(ExitCode.MISSED if any(found) else ExitCode.OK)
 
@@ -104,25 +114,39 @@ def _answer(
             where=str(path),
             advice=f"known kinds: {', '.join(_RUNNERS)}",
         )
-    console.say(f"{path.stem}: {golden.workload} at {golden.scale} scale, {golden.params}")
+    params = f", {golden.params}" if golden.params else ""
+    console.say(f"{path.stem}: {golden.workload} at {golden.scale} scale{params}")
     with tempfile.TemporaryDirectory(prefix="cm4storage-golden-") as folder:
         return [as_read(run(golden, data_dir or Path(folder))) for _ in range(runs)]
 
 
-def _train(golden: Golden, data_dir: Path) -> dict[str, Any]:
+def _resolved(golden: Golden) -> Resolved:
     scale: Scale = "quick" if golden.scale == "quick" else "stock"
-    workload = api.load_workload(golden.workload, golden.params, scale=scale)
-    return api.run(workload, data_dir=data_dir).to_json()
+    return api.load_workload(golden.workload, golden.params, scale=scale)
 
 
-_RUNNERS: Mapping[str, Callable[[Golden, Path], dict[str, Any]]] = {TRAINING: _train}
+def _train(golden: Golden, data_dir: Path) -> dict[str, Any]:
+    return api.run(_resolved(golden), data_dir=data_dir).to_json()
+
+
+def _write_and_read(golden: Golden, data_dir: Path) -> dict[str, Any]:
+    resolved = _resolved(golden)
+    place = StoreLocation.parse(str(data_dir / "checkpoints" / golden.workload))
+    job = CheckpointJob(resolved, place, default_ranks(resolved.workload), command="")
+    return build_report(of_checkpoint_run(run_checkpoints(job, NoProgress())))
+
+
+_RUNNERS: Mapping[str, Callable[[Golden, Path], dict[str, Any]]] = {
+    TRAINING: _train,
+    CHECKPOINTS: _write_and_read,
+}
 """By kind, what gives the report of one run; data go into the folder."""
 
 
 def _check(
     path: Path, golden: Golden, reports: list[dict[str, Any]], rules: Rules
-) -> tuple[Comparison, str]:
-    """Return the comparison, and the lines that show it."""
+) -> tuple[Comparison, list[str]]:
+    """Return the comparison, and in words what is worse beside its metrics."""
     if golden.report is None:
         raise UserError(
             "the golden has no report yet",
@@ -131,7 +155,12 @@ def _check(
         )
     comparison = compare(golden.as_reports(), reports, rules)
     lost = [f"worse: the report has no {name} any more" for name in golden.lost_fields(reports[0])]
-    return comparison, "\n".join([path.stem, render(comparison), *lost, ""])
+    if "workload" in comparison.differences:
+        lost.append(
+            "worse: the same request makes another workload, so that nothing can be judged; "
+            f"if that is meant: cm4storage goldens --write --only={path.stem}"
+        )
+    return comparison, lost
 
 
 def _write(path: Path, golden: Golden, new: Golden, *, renews: bool) -> str:

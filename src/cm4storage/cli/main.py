@@ -32,6 +32,7 @@ VERBS = {
     "report": "compute the figures of a run and write its reports",
     "compare": "judge new runs by a baseline, metric by metric",
     "goldens": "check the code against reference reports, or write them anew",
+    "explore": "show many runs, ours and published ones, on one page",
     "check": "find out what a storage backend can do",
     "oplog": "show an operation log",
     "serve": "keep an embedded server in the foreground",

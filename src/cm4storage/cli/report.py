@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.cli import options
 from cm4storage.core.errors import MissedThreshold, redact_url
 from cm4storage.report.checkpoint_table import render_checkpoints
+from cm4storage.report.html.checkpoint_page import write_checkpoint_page
 from cm4storage.report.html.page import write_page
 from cm4storage.report.table import render
 from cm4storage.results import checkpoint_records, figures, records
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict_au", action="store_true",
         help="fail, with exit code 4, when the accelerator utilization misses its threshold",
     )  # fmt: skip
+    options.add_output(parser, "the content of report.json")
     options.add_result_file(parser)
 
 
@@ -46,7 +48,8 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     write_dlio_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
     page = write_page(run, args.run_dir, command)
-    console.show(render(report, str(args.run_dir), command, str(page)))
+    table = render(report, str(args.run_dir), command, str(page))
+    options.show_report(args, console, report, table)
     options.write_result(
         args,
         {"run_dir": str(args.run_dir), "report_html": str(page), "au_met": report["au_met"]},
@@ -61,8 +64,10 @@ def _of_checkpoints(args: argparse.Namespace, console: Console) -> int:
     run = of_checkpoint_run(checkpoint_records.load(args.run_dir))
     report = write_checkpoint_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
-    console.show(render_checkpoints(report, str(args.run_dir), command))
-    options.write_result(args, {"run_dir": str(args.run_dir)})
+    page = write_checkpoint_page(run, args.run_dir, command)
+    table = render_checkpoints(report, str(args.run_dir), command, str(page))
+    options.show_report(args, console, report, table)
+    options.write_result(args, {"run_dir": str(args.run_dir), "report_html": str(page)})
     return 0
 
 

@@ -15,7 +15,9 @@ _REASONS_SHOWN = 2
 _ALIKE_SHOWN = 6
 
 
-def render_checkpoints(report: dict[str, Any], folder: str, rerun_command: str) -> str:
+def render_checkpoints(
+    report: dict[str, Any], folder: str, rerun_command: str, page: str = ""
+) -> str:
     """Return the lines that sum up a run.
 
     Parameters
@@ -26,11 +28,15 @@ def render_checkpoints(report: dict[str, Any], folder: str, rerun_command: str) 
         Where the results are.
     rerun_command : str
         The command that runs it again.
+    page : str, optional
+        The file to open in a browser; no line is shown without it.
     """
     lines = [_title(report), "", *_size(report)]
     lines += [line for kind in ("save", "load") for line in _figures(report, kind)]
     lines += ["", *(f"note: {note}" for note in report["notes"])]
-    lines += [f"results   {folder}", f"run again {rerun_command}"]
+    lines.append(f"results   {folder}")
+    lines += [f"page      {page}"] if page else []
+    lines.append(f"run again {rerun_command}")
     return "\n".join(lines)
 
 

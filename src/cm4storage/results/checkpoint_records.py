@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import xxhash
+
 from cm4storage.core.errors import UserError
 from cm4storage.core.files import write_json_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 FILE_NAME: Final = "checkpoint_run.json"
@@ -40,6 +43,10 @@ class OperationRecord:
     tensor_bytes, stored_bytes : int
         The data of the tensors, and the whole files.
     files : int
+    content_digest : str
+        `digest_of` the files that were written, by their names: it is learned while they are
+        written, and costs nothing. Empty for those that were read, whose own checksums were
+        compared.
     """
 
     kind: OperationKind
@@ -52,6 +59,7 @@ class OperationRecord:
     tensor_bytes: int
     stored_bytes: int
     files: int
+    content_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,12 @@ PAGE_CACHE_STATES: Final = {
     "out of reach": "not dropped: what a service keeps in memory is out of reach",
     "nothing read": "nothing was read",
 }
+
+
+def digest_of(parts: Iterable[tuple[object, str]]) -> str:
+    """Return one digest (XXH3, 128 bits) for parts that have a name and a digest each."""
+    lines = "".join(f"{name} {digest}\n" for name, digest in parts)
+    return xxhash.xxh3_128_hexdigest(lines.encode())
 
 
 def local_time() -> str:

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cm4storage.core.units import GIB, format_count
+from cm4storage.results.checkpoint_records import digest_of
 from cm4storage.results.figures import TUNABLE_KEYS
 from cm4storage.results.metrics import Spread
 from cm4storage.workload.resolved import from_document
@@ -50,6 +51,10 @@ class CheckpointFigures:
         DLIO's.
     span_s : float
         From the first rank's start to the last one's end, by the wall clock.
+    tensor_bytes, stored_bytes, files : int
+        Of all ranks, as in `OperationRecord`.
+    content_digest : str or None
+        Of what all ranks wrote; None where it is not known.
     """
 
     number: int
@@ -58,6 +63,10 @@ class CheckpointFigures:
     duration_rank_0_s: float
     throughput_rank_0_gib_per_s: float
     span_s: float
+    tensor_bytes: int
+    stored_bytes: int
+    files: int
+    content_digest: str | None
 
 
 @dataclass(frozen=True)
@@ -154,4 +163,13 @@ def _of_one(operations: Sequence[OperationRecord], size_gib: float) -> Checkpoin
         duration_rank_0_s=rank_0_s,
         throughput_rank_0_gib_per_s=size_gib / rank_0_s,
         span_s=(last - first).total_seconds(),
+        tensor_bytes=sum(each.tensor_bytes for each in operations),
+        stored_bytes=sum(each.stored_bytes for each in operations),
+        files=sum(each.files for each in operations),
+        content_digest=_content_digest(operations),
     )
+
+
+def _content_digest(operations: Sequence[OperationRecord]) -> str | None:
+    of_ranks = sorted((each.rank, each.content_digest) for each in operations)
+    return digest_of(of_ranks) if all(digest for _, digest in of_ranks) else None

@@ -18,7 +18,7 @@ from cm4storage.checkpoint.runs.archive_reading import read_archive
 from cm4storage.checkpoint.writing import write_file
 from cm4storage.core.errors import UserError
 from cm4storage.core.waiting import pause
-from cm4storage.results.checkpoint_records import OperationRecord, local_time
+from cm4storage.results.checkpoint_records import OperationRecord, digest_of, local_time
 from cm4storage.storage.page_cache import LocalFiles, Residency, evict, residency
 from cm4storage.storage.store import MissingObject
 
@@ -42,11 +42,12 @@ host that would be no shift; there a rank at least reads what another process wr
 
 @dataclass(frozen=True)
 class _Work:
-    """What was done for one checkpoint: bytes of tensors, bytes of files, files."""
+    """What was done for one checkpoint, as `OperationRecord` has it."""
 
     tensor_bytes: int
     stored_bytes: int
     files: int
+    content_digest: str
 
 
 class Cycle:
@@ -129,11 +130,13 @@ class Cycle:
             tensor_bytes=work.tensor_bytes,
             stored_bytes=work.stored_bytes,
             files=work.files,
+            content_digest=work.content_digest,
         )
 
     def _save(self, number: int, rank: int) -> _Work:
         tensor_bytes = stored_bytes = 0
         files = list(self._layout.files(rank))
+        digests = []
         for place, file in enumerate(files):
             written = write_file(
                 self._store,
@@ -145,7 +148,8 @@ class Cycle:
             )
             tensor_bytes += written.size_bytes
             stored_bytes += written.stored_bytes
-        return _Work(tensor_bytes, stored_bytes, len(files))
+            digests.append((file.name, written.digest))
+        return _Work(tensor_bytes, stored_bytes, len(files), digest_of(digests))
 
     def _payload(self, file: CheckpointFile, number: int, stream: int) -> Payload:
         """Return the contents of a file; no two files of a run have the same."""
@@ -160,7 +164,7 @@ class Cycle:
         for file in files:
             stored_bytes += self._read(number, file)
             tensor_bytes += file.size_bytes
-        return _Work(tensor_bytes, stored_bytes, len(files))
+        return _Work(tensor_bytes, stored_bytes, len(files), "")
 
     def _read(self, number: int, file: CheckpointFile) -> int:
         key, threads = _key(number, file), self._encoding.threads

@@ -10,7 +10,7 @@ from cm4storage.workload import stock
 from cm4storage.workload.resolve import Request, resolve
 
 if TYPE_CHECKING:
-    from cm4storage.results.figures import RunFigures
+    from cm4storage.workload.model import Workload
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,23 @@ class Configuration:
         return [each for each in self.settings if each.differs]
 
 
-def configuration_of(figures: RunFigures) -> Configuration:
-    """Return the configuration of a run, each key beside its stock value."""
-    workload = figures.record.workload
-    name = _stock_name(str(workload["source"]), figures.workload.name)
+def configuration_of(document: dict[str, Any], workload: Workload) -> Configuration:
+    """Return the configuration of a run, each key beside its stock value.
+
+    Parameters
+    ----------
+    document : dict
+        The workload as the run's record has it.
+    workload : Workload
+        The same, read.
+    """
+    name = _stock_name(str(document["source"]), workload.name)
     base = resolve(Request(name)).workload.settings() if name else None
-    overrides = workload["overrides"]
+    overrides = document["overrides"]
     settings = [
-        _setting(key, value, base, key in overrides)
-        for key, value in figures.workload.settings().items()
+        _setting(key, value, base, key in overrides) for key, value in workload.settings().items()
     ]
-    return Configuration(str(workload["source"]), name, settings)
+    return Configuration(str(document["source"]), name, settings)
 
 
 def _stock_name(source: str, workload_name: str) -> str:

@@ -70,7 +70,7 @@ def page(figures: RunFigures, rerun_command: str) -> str:
         checkpoints=rows,
         checkpoint_plot=_checkpoint_plot(figures, groups, rows),
         most_rows=epochs.MOST_ROWS,
-        configuration=configuration_of(figures),
+        configuration=configuration_of(figures.record.workload, figures.workload),
         warnings=verdict.warnings(figures),
         notes=figures.record.workload["notes"],
         faults=figures.record.faults,
@@ -111,8 +111,8 @@ def _totals(figures: RunFigures) -> dict[str, Any]:
 
 def _facts(figures: RunFigures) -> dict[str, surroundings.Facts]:
     return {
-        "Machine": surroundings.host_facts(figures),
-        "Software": surroundings.software_facts(figures),
+        "Machine": surroundings.host_facts(figures.record.environment),
+        "Software": surroundings.software_facts(figures.record.environment),
         "Data": surroundings.data_facts(figures),
         "Identity": surroundings.identity_facts(figures),
         "Time in plugins": surroundings.plugin_facts(figures),

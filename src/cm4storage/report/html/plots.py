@@ -28,11 +28,21 @@ class Path:
 
 @dataclass(frozen=True)
 class Spot:
-    """A stretch of the horizontal axis that a reader can point at."""
+    """What a reader can point at: a stretch of the horizontal axis, or a part of its height.
+
+    Attributes
+    ----------
+    at_percent, width_percent : float
+    text : str
+    top_percent, height_percent : float
+        From the top of the plot.
+    """
 
     at_percent: float
     width_percent: float
     text: str
+    top_percent: float = 0.0
+    height_percent: float = 100.0
 
 
 @dataclass(frozen=True)

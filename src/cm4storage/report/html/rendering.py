@@ -1,4 +1,4 @@
-"""The templates, and the rules under which they are filled."""
+"""The templates of pages, and the rules under which they are filled."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.report.html import wording
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -19,33 +22,42 @@ _CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), 127) if c
 
 
 def rendered(name: str, **values: Any) -> str:
+    """Return the template of a run's page filled with `values`."""
+    style, script = (own(TEMPLATES / name) for name in ("style.css", "script.js"))
+    return filled(environment(TEMPLATES, wording), name, style, script, values)
+
+
+def filled(
+    templates: Environment, name: str, style: str, script: str, values: Mapping[str, Any]
+) -> str:
     """Return a template filled with `values`; all text in them is escaped.
 
     Besides, the page's own policy lets nothing run or load but the script and the style that are
     part of the template: what came in from elsewhere stays text even if it was not escaped.
+
+    Parameters
+    ----------
+    style, script : str
+        Ours; no value is in them.
     """
     from markupsafe import Markup
 
-    style, script = (_own(name) for name in ("style.css", "script.js"))
-    return (
-        _environment()
-        .get_template(name)
-        .render(
-            style=Markup(style),  # ours, and no value is in it
-            script=Markup(script),
-            style_digest=_digest(style),
-            script_digest=_digest(script),
-            **values,
-        )
+    return templates.get_template(name).render(
+        style=Markup(style),
+        script=Markup(script),
+        style_digest=_digest(style),
+        script_digest=_digest(script),
+        **values,
     )
 
 
 @cache
-def _environment() -> Environment:
+def environment(folder: Path, words: ModuleType) -> Environment:
+    """Return the templates in `folder`; they know the functions of `words` by that name."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+    made = Environment(
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -53,12 +65,13 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         finalize=_printable,
     )
-    environment.globals["words"] = wording
-    return environment
+    made.globals["words"] = words
+    return made
 
 
-def _own(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
+def own(path: Path) -> str:
+    """Return the text of a style or a script of ours."""
+    return path.read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.report.html import wording
 
 if TYPE_CHECKING:
+    from cm4storage.results.checkpoint_run_figures import CheckpointRunFigures
     from cm4storage.results.figures import RunFigures
 
 Facts = list[tuple[str, str]]
 
+_DIGESTS_SHOWN = 2
+"""Of checkpoints; the table has all."""
 
-def host_facts(figures: RunFigures) -> Facts:
+
+def host_facts(environment: dict[str, Any]) -> Facts:
     """Return what is known of the machine."""
-    host = figures.record.environment["host"]
+    host = environment["host"]
     cpu = host.get("cpu") or {}
     return _known(
         ("host", host.get("hostname")),
@@ -26,9 +30,9 @@ def host_facts(figures: RunFigures) -> Facts:
     )
 
 
-def software_facts(figures: RunFigures) -> Facts:
+def software_facts(environment: dict[str, Any]) -> Facts:
     """Return the versions of what the run used."""
-    return _known(*figures.record.environment["host"].get("versions", {}).items())
+    return _known(*environment["host"].get("versions", {}).items())
 
 
 def data_facts(figures: RunFigures) -> Facts:
@@ -72,6 +76,65 @@ def plugin_facts(figures: RunFigures) -> Facts:
         for name, methods in figures.record.plugins.items()
         for method, spent_s in methods.items()
     ]
+
+
+def checkpoint_facts(figures: CheckpointRunFigures) -> Facts:
+    """Return how large a checkpoint is, and how many files it has."""
+    layout, every = figures.record.layout, [*figures.saves, *figures.loads]
+    stored = {wording.size(each.stored_bytes) for each in every}
+    return _known(
+        ("model", wording.size(layout["model_bytes"])),
+        ("optimizer", wording.size(layout["optimizer_bytes"])),
+        ("together", f"{wording.size(figures.size_bytes)}, {figures.size_bytes:,} bytes"),
+        ("as it is stored", ", ".join(sorted(stored))),
+        ("files", f"{layout['files']:,}"),
+    )
+
+
+def parallelism_facts(figures: CheckpointRunFigures) -> Facts:
+    """Return how the model is spread over the ranks."""
+    layout = figures.record.layout
+    return _known(
+        ("ranks", f"{figures.ranks:,}"),
+        ("by the CLOSED division", layout["prescribed_ranks"]),
+        ("a subset of all", "yes" if layout["is_subset"] else "no"),
+        ("hosts", layout["hosts"]),
+        ("tensor parallelism", layout["tensor"]),
+        ("pipeline parallelism", layout["pipeline"]),
+        ("copies of the model", layout["data"]),
+        ("ZeRO stage", layout["zero_stage"]),
+    )
+
+
+def checkpoint_storage_facts(figures: CheckpointRunFigures) -> Facts:
+    """Return where the checkpoints are, and how they were written."""
+    storage, section = figures.record.storage, figures.workload.checkpoint
+    return _known(
+        ("location", storage["uri"]),
+        ("backend", storage["backend"]),
+        ("client", storage["client"]),
+        ("server", storage["server"]),
+        ("files for", "torch.load" if storage["container"] == "torch" else storage["container"]),
+        ("synced", "yes" if storage["fsync"] else "no"),
+        ("threads of a rank", storage.get("threads_per_rank")),
+        ("requests sent again", storage["retries"]),
+        ("pause before each", wording.duration(abs(section.time_between_checkpoints))),
+        ("time ends with", "all ranks" if section.rank_sync else "each rank"),
+        ("contents", "random" if section.randomize_tensor else "ones"),
+    )
+
+
+def checkpoint_identity_facts(figures: CheckpointRunFigures) -> Facts:
+    """Return the digests that another run has to have to be the same, and the moments."""
+    record = figures.record
+    digests = [(f"checkpoint {each.number}", each.content_digest) for each in figures.saves]
+    return _known(
+        ("seed", figures.workload.train.seed),
+        ("workload digest", record.workload["digest"]),
+        *digests[:_DIGESTS_SHOWN],
+        ("start", record.start.replace("T", " ")),
+        ("end", record.end.replace("T", " ")),
+    )
 
 
 def _known(*pairs: tuple[str, Any]) -> Facts:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Report = Mapping[str, Any]
 
-_ALWAYS_NEEDED = ("workload", "scale", "limits")
+_ALWAYS_NEEDED = ("workload", "ranks", "scale", "limits")
 """What counts, bytes and orders depend on, whatever else changes."""
 
 

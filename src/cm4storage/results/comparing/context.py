@@ -23,6 +23,11 @@ def machine_of(host: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _conduct(report: Report) -> dict[str, Any]:
+    if "page_cache" in report:
+        return {
+            "page_cache": value_of(report, "page_cache.state"),
+            "fsync": value_of(report, "storage.fsync"),
+        }
     conduct = report.get("conduct") or {}
     return {
         "cold": bool(conduct.get("is_cold")),
@@ -31,7 +36,18 @@ def _conduct(report: Report) -> dict[str, Any]:
 
 
 def _backend(report: Report) -> str:
-    return " through ".join(filter(None, (report.get("backend_type"), report.get("client"))))
+    client = report.get("client") or value_of(report, "storage.client")
+    return " through ".join(filter(None, (_scheme(report), client)))
+
+
+def _scheme(report: Report) -> str:
+    """Return the backend; a report of checkpoints has it in its ``storage``."""
+    return str(report.get("backend_type") or value_of(report, "storage.backend") or "")
+
+
+def _model(report: Report) -> Any:
+    """Return whose checkpoints they are; a training has its workload alone."""
+    return report.get("benchmark_name") if "layout" in report else None
 
 
 def _limits(report: Report) -> dict[str, Any]:
@@ -41,6 +57,8 @@ def _limits(report: Report) -> dict[str, Any]:
 _READERS: Mapping[str, Callable[[Report], Any]] = {
     "machine": lambda report: machine_of(report.get("host")),
     "workload": lambda report: report.get("workload_digest"),
+    "model": _model,
+    "ranks": lambda report: value_of(report, "layout.ranks"),
     "scale": lambda report: report.get("scale"),
     "backend": _backend,
     "limits": _limits,
@@ -51,6 +69,8 @@ _READERS: Mapping[str, Callable[[Report], Any]] = {
 _NOUNS = {
     "machine": "another machine",
     "workload": "another workload",
+    "model": "another model",
+    "ranks": "another number of ranks",
     "scale": "another scale",
     "backend": "another backend",
     "limits": "other limits",
@@ -104,10 +124,11 @@ def fields_of_context() -> tuple[str, ...]:
     return (
         *(f"host.{name}" for name in MACHINE_FIELDS),
         "workload_digest", "scale", "backend_type", "client", "limits", "conduct.is_cold",
-        "conduct.own_parts", "au_formula_variant",
+        "conduct.own_parts", "au_formula_variant", "benchmark_name", "layout.ranks",
+        "storage.backend", "storage.client", "storage.fsync", "page_cache.state",
     )  # fmt: skip
 
 
 def backend_of(reports: Sequence[Report]) -> str:
     """Return the backend whose adjustments count: that of the first run."""
-    return str(value_of(reports[0], "backend_type") or "")
+    return _scheme(reports[0])

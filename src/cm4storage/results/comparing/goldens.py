@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SCHEMA: Final = "cm4storage.golden"
 VERSION: Final = 1
 TRAINING: Final = "training"
+CHECKPOINTS: Final = "checkpoints"
+
+_OF_THE_MACHINE: Final = ("host", "page_cache")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Golden:
     Attributes
     ----------
     kind : str
-        What is run: ``training``.
+        What is run: ``training``, or ``checkpoints`` that are written and read alone.
     workload, scale, params : str
         The stock workload, its scale, and overrides as ``--params`` has them.
     fields : tuple of str
@@ -90,10 +93,11 @@ class Golden:
     def answered(self, reports: Sequence[dict[str, Any]], rules: Rules) -> Golden:
         """Return the golden with what `rules` need of the reports of one or more runs."""
         needed = (*(rule.field for rule in rules.equals), *fields_of_context())
-        figures = {
+        measured = {
             rule.field: [_rounded(value_of(report, rule.field)) for report in reports]
             for rule in rules.figures
         }
+        figures = {name: values for name, values in measured.items() if set(values) != {None}}
         return replace(
             self,
             fields=tuple(sorted(reports[0])),
@@ -120,7 +124,8 @@ class Golden:
 
     def timeless_text(self) -> str:
         """Return the content without what depends on the machine and the moment."""
-        report = {name: each for name, each in (self.report or {}).items() if name != "host"}
+        every = (self.report or {}).items()
+        report = {name: each for name, each in every if name not in _OF_THE_MACHINE}
         return replace(self, report=report, figures={}).text()
 
     def save(self, path: Path) -> None:

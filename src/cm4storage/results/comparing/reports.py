@@ -6,15 +6,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
-from cm4storage.results import figures, records
+from cm4storage.results import checkpoint_files, checkpoint_records, figures, records
+from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.comparing import goldens
-from cm4storage.results.report_files import SCHEMA, VERSION, build_report
+from cm4storage.results.report_files import build_report
+from cm4storage.results.report_reading import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 REPORT = "report.json"
+_RECORDS = (records.FILE_NAME, checkpoint_records.FILE_NAME)
 
 
 def load_all(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -23,8 +26,8 @@ def load_all(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Parameters
     ----------
     paths : sequence of Path
-        Each the folder of a run, a folder with runs at any depth, a ``report.json``, or a
-        reference report.
+        Each the folder of a run, a folder with runs at any depth, a ``report.json``, the record of
+        a run, or a reference report.
 
     Raises
     ------
@@ -43,7 +46,9 @@ def _load(place: Path) -> list[dict[str, Any]]:
         As `load_all`.
     """
     if place.is_dir() and not (place / REPORT).exists():
-        return [as_read(build_report(figures.of_run(records.load(place))))]
+        return [_computed(place)]
+    if place.name in _RECORDS and not place.is_dir():
+        return [_computed(place.parent)]
     path = place / REPORT if place.is_dir() else place
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -51,19 +56,28 @@ def _load(place: Path) -> list[dict[str, Any]]:
         raise UserError(f"cannot read the report: {error}", where=str(path)) from error
     if isinstance(document, dict) and document.get("schema") == goldens.SCHEMA:
         return goldens.Golden.from_document(document, str(path)).as_reports()
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise UserError(
-            "this is no report of a run",
-            where=str(path),
-            advice="name the folder of a run, such as results/training/unet3d/run/<time>",
-        )
-    if not isinstance(document.get("version"), int) or document["version"] > VERSION:
-        raise UserError(
-            f"the report has version {document.get('version')}; this release reads up to {VERSION}",
-            where=str(path),
-            advice="use the release that wrote it, or a newer one",
-        )
-    return [document]
+    if isinstance(document, dict) and document.get("schema") == checkpoint_files.SCHEMA:
+        return [_of_checkpoints(document, str(path))]
+    return [upgrade(document, str(path))]
+
+
+def _of_checkpoints(document: dict[str, Any], where: str) -> dict[str, Any]:
+    version, newest = document.get("version"), checkpoint_files.VERSION
+    if isinstance(version, int) and version <= newest:
+        return document
+    raise UserError(
+        f"the report has version {version}; this release reads up to {newest}",
+        where=where,
+        advice="use the release that wrote it, or a newer one",
+    )
+
+
+def _computed(folder: Path) -> dict[str, Any]:
+    """Return the report of the run whose record is in `folder`."""
+    if checkpoint_records.is_in(folder):
+        record = checkpoint_records.load(folder)
+        return as_read(checkpoint_files.build_report(of_checkpoint_run(record)))
+    return as_read(build_report(figures.of_run(records.load(folder))))
 
 
 def as_read(report: dict[str, Any]) -> dict[str, Any]:
@@ -78,9 +92,7 @@ def _places(path: Path) -> Iterator[Path]:
     if not path.is_dir() or _holds_run(path):
         yield path
         return
-    found = sorted(
-        {file.parent for name in (REPORT, records.FILE_NAME) for file in path.rglob(name)}
-    )
+    found = sorted({file.parent for name in (REPORT, *_RECORDS) for file in path.rglob(name)})
     runs = [folder for folder in found if not _is_hidden(folder, path)]
     if not runs:
         raise UserError(
@@ -92,7 +104,7 @@ def _places(path: Path) -> Iterator[Path]:
 
 
 def _holds_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in (REPORT, records.FILE_NAME))
+    return any((folder / name).exists() for name in (REPORT, *_RECORDS))
 
 
 def _is_hidden(folder: Path, root: Path) -> bool:

@@ -26,7 +26,10 @@ VERSION: Final = 1
 DEFAULT_FILE: Final = Path(__file__).with_name("tolerance.json")
 DEFAULT_MODE: Final = "standard"
 
-ASPECTS: Final = ("machine", "workload", "scale", "backend", "limits", "conduct", "formula")
+ASPECTS: Final = (
+    *("machine", "workload", "model", "ranks", "scale"),
+    *("backend", "limits", "conduct", "formula"),
+)
 """What two runs must have in common for their figures to be comparable."""
 
 Better = Literal["higher", "lower"]
@@ -80,7 +83,7 @@ class EqualRule:
     sample_size : int
         How many items of a sequence count.
     needs_same : tuple of str
-        The aspects, beside workload, scale and limits, on which the value depends.
+        The aspects, beside workload, ranks, scale and limits, on which the value depends.
     """
 
     field: str

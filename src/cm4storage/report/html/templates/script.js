@@ -33,15 +33,19 @@
       const above = place.top - box.height - 6;
       tip.style.top = `${(above > 0 ? above : place.bottom + 6) + window.scrollY}px`;
     };
-    // By place and not by target: a spot may be narrower than a pixel.
-    const nearest = (x) => {
+    // By place and not by target: a spot may be narrower than a pixel. Its row comes first.
+    const nearest = ({ clientX, clientY }) => {
       const field = spots[0].ownerSVGElement.getBoundingClientRect();
-      const share = ((x - field.left) / field.width) * 100;
+      const share = ((clientX - field.left) / field.width) * 100;
+      const down = ((clientY - field.top) / field.height) * 100;
       let best = 0, least = Infinity;
       spots.forEach((spot, index) => {
         const left = parseFloat(spot.getAttribute("x"));
         const width = parseFloat(spot.getAttribute("width"));
-        const distance = Math.max(left - share, share - left - width, 0);
+        const top = parseFloat(spot.getAttribute("y") || "0");
+        const height = parseFloat(spot.getAttribute("height"));
+        const apart = Math.max(top - down, down - top - height, 0);
+        const distance = Math.max(left - share, share - left - width, 0) + apart * 100;
         if (distance < least) [best, least] = [index, distance];
       });
       return best;
@@ -49,8 +53,8 @@
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "group");
     canvas.setAttribute("aria-label", `${canvas.dataset.name}; the arrow keys show values`);
-    canvas.addEventListener("pointermove", (event) => show(nearest(event.clientX)));
-    canvas.addEventListener("pointerdown", (event) => show(nearest(event.clientX)));
+    canvas.addEventListener("pointermove", (event) => show(nearest(event)));
+    canvas.addEventListener("pointerdown", (event) => show(nearest(event)));
     canvas.addEventListener("pointerleave", hide);
     canvas.addEventListener("blur", hide);
     canvas.addEventListener("keydown", (event) => {

@@ -1,0 +1,1 @@
+"""Many runs on one page, and as JSON and CSV for programs."""

@@ -1,0 +1,1 @@
+"""Trees of results, ours and those of MLPerf Storage and DLIO, read into plain data."""

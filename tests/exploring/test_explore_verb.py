@@ -1,0 +1,73 @@
+"""``cm4storage explore`` as a user runs it, over runs of our own too."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import own_runs
+import pytest
+from dlio_trees import change, training_run
+from pages import Page
+
+
+@pytest.fixture
+def explore(tmp_path):
+    """Return a function that runs the verb in the test's folder."""
+
+    def run(*args):
+        return subprocess.run(
+            [sys.executable, "-m", "cm4storage", "explore", *map(str, args)],
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def own_run(tmp_path_factory):
+    """Return a folder with a run of our own."""
+    folder = tmp_path_factory.mktemp("own")
+    own_runs.training(folder / "results/training/unet3d/run/20260101_000000", folder / "data")
+    return folder / "results"
+
+
+def test_page_over_own_and_published_runs(explore, own_run, tree, tmp_path):
+    training_run(tree / "closed/Org/results/Sys/unet3d_h100/run1")
+    done = explore(own_run, tree)
+    assert (done.returncode, done.stdout) == (0, "page explore.html\n")
+    found = Page((tmp_path / "explore.html").read_text())
+    assert found.column("source") == ["cm4storage", "DLIO"]
+    assert found.column("recomputed") == ["agrees", "agrees"]
+    assert found.column("model") == ["unet3d", "unet3d"]
+    assert found.column("dataset.record_length_bytes") == [5000, 150_000]
+    assert found.column("wait_p99_ms")[0] > 0
+
+
+def test_output_for_programs(explore, tree):
+    training_run(tree / "run1")
+    training_run(tree / "run2", settings={"read_threads": 7})
+    change(
+        tree / "run2" / "summary.json", lambda it: it["metric"].update(train_au_mean_percentage=1.0)
+    )
+    done = explore(tree, "--out=json")
+    assert "figures differ from their inputs: 1, such as run2" in done.stderr
+    document = json.loads(done.stdout)
+    assert [each["recomputed"]["verdict"] for each in document["runs"]] == ["agrees", "differs"]
+    rows = list(csv.DictReader(io.StringIO(explore(tree, "--csv", "-q").stdout)))
+    assert [row["reader.read_threads"] for row in rows] == ["2", "7"]
+    assert [row["dataset.format"] for row in rows] == ["npz", "npz"]
+    assert float(rows[0]["samples_per_s"]) == document["runs"][0]["metrics"]["samples_per_s"]
+
+
+def test_nothing_to_show_is_an_error_that_says_what_to_do(explore, tree):
+    done = explore(tree)
+    assert done.returncode == 1
+    assert "there are no runs" in done.stderr
+    training_run(tree / "run")
+    done = explore(tree, "--page=nowhere/page.html")
+    assert done.returncode == 3
+    assert "cannot write page.html" in done.stderr
