@@ -121,7 +121,7 @@ class CheckpointRunFigures:
         """Whether this is the subset mode of the rules: 8 of the ranks that are prescribed."""
         layout = self.record.layout
         grid = layout["tensor"] * layout["pipeline"] * layout["data"]
-        return layout["is_subset"] and grid == layout["prescribed_ranks"]
+        return bool(layout["is_subset"] and grid == layout["prescribed_ranks"])
 
     def of(self, kind: OperationKind) -> list[CheckpointFigures]:
         """Return the figures of all that was written, or read."""
