@@ -113,6 +113,23 @@ def test_the_copy_of_a_run_has_files_of_its_own(tmp_path):
     assert restored(tmp_path, run_id="copy").state["w"][0] == 1
 
 
+def test_a_flip_anywhere_in_a_manifest_is_passed_over(tmp_path):
+    """A number of the state is nowhere but there."""
+    saved(tmp_path, {"w": np.ones(2), "lr": 0.125})
+    path = tmp_path / "r/step_00000001.json"
+    sound = path.read_bytes()
+    places = [*range(0, len(sound), 23), sound.index(b"0.125") + 2]
+    for place in places:
+        damaged = bytearray(sound)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with saver(tmp_path) as plugin:
+            found = plugin.restore()
+        # Blanks between the parts mean nothing.
+        assert found is None or found.state == {"w": pytest.approx(np.ones(2)), "lr": 0.125}
+    assert found is None
+
+
 def test_a_manifest_under_the_name_of_another_step_is_passed_over(tmp_path):
     saved(tmp_path, {"w": np.ones(2)})
     for kind in ("ckpt", "json"):
