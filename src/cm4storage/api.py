@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.checkpoint.choosing import plugins_of
 from cm4storage.checkpoint.plugin import CheckpointPlugin
 from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.files import write_text_atomically
 from cm4storage.core.progress import NoProgress, Progress
 from cm4storage.dataset.preparation import prepare
 from cm4storage.loader.benchmark import Job, Run, run_benchmark, save_order
@@ -27,6 +28,7 @@ from cm4storage.report.table import render
 from cm4storage.results import figures
 from cm4storage.results.report_files import build_report, write_report_files
 from cm4storage.results.summary import summary, write_dlio_files
+from cm4storage.results.time_series import FILE_NAME
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload import stock
 from cm4storage.workload.resolve import Request, resolve
@@ -213,6 +215,7 @@ class Report:
         self.run.record.save(folder)
         if self.record.conduct.get("records_order"):
             save_order(self.run, self.figures.workload, folder)
+        write_text_atomically(folder / FILE_NAME, self.run.time_series)
         write_report_files(self.figures, folder)
         write_page(self.figures, folder, self.record.environment["command"])
         write_dlio_files(self.figures, folder)

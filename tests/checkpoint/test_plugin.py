@@ -204,7 +204,7 @@ def test_a_run_that_asks_for_checkpoints_and_has_none_reports_null(data_dir):
 def test_a_record_of_the_release_before_is_read(data_dir, tmp_path):
     folder = run(data_dir, {"train.epochs": 1}).save(tmp_path / "old")
     document = json.loads((folder / "run.json").read_text())
-    assert document["version"] == 4
+    assert document["version"] == 5
     document["version"] = 3
     del document["checkpoints"], document["plugins"]
     for epoch in document["epochs"]:

@@ -63,6 +63,11 @@ def test_a_run_is_shown_kept_and_reported_again(cm4storage, workload, tmp_path):
     assert again.stdout.splitlines()[:-1] == done.stdout.splitlines()[:-1]
     assert again.stdout.endswith("run again again\n")
     assert "<code>again</code>" in (tmp_path / result["report_html"]).read_text()
+    as_json = cm4storage("report", folder, "--out=json", "--quiet")
+    assert json.loads(as_json.stdout)["schema"] == "cm4storage.checkpoint_report"
+    assert as_json.stderr == ""
+    folders = {path.name for path in (tmp_path / "results").rglob("*_metadata.json")}
+    assert len(folders) == 1
 
 
 def test_the_workload_names_the_folder_unless_the_user_does(cm4storage, workload, tmp_path):

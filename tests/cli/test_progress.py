@@ -58,6 +58,40 @@ def test_a_bar_of_files_starts_at_what_is_there(terminal):
     assert drawn.index("40/100 files") < drawn.index("60/100 files")
 
 
+def test_a_bar_shows_the_last_detail(terminal):
+    progress = terminal.progress()
+    progress.start("training", 10, "step")
+    progress.advance(4)
+    progress.advance(0, "AU 12.3 %, 4.5 MiB/s")
+    progress.tell("epoch 1: AU 99.9 % [of 100]")
+    progress.finish()
+    drawn = terminal.drawn()
+    assert "4/10 steps" in drawn
+    assert "epoch 1: AU 99.9 % [of 100]" in drawn
+
+
+@pytest.mark.parametrize("columns", ["20", "80"])
+def test_a_narrow_terminal_still_has_its_bar(terminal, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    progress = terminal.progress()
+    progress.start("training", 10, "step")
+    progress.advance(0, "AU 12.3 %, 4,512.3 MiB/s, wait P99 3.21 ms, 0 errors")
+    progress.finish()
+    assert "training"[:3] in terminal.drawn()
+
+
+def test_lines_tell_what_has_changed_and_leave_details_out(capsys):
+    progress = Console().progress()
+    progress.start("training", 2, "step")
+    progress.advance(0, "AU 12.3 %")
+    progress.advance(2)
+    progress.tell("epoch 1: 2 steps")
+    progress.finish()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["training: 2 steps", "epoch 1: 2 steps"]
+    assert len(lines) == 3
+
+
 def test_a_bar_of_bytes_ends_full(terminal):
     progress = terminal.progress()
     progress.start("generating", 3 * 2**20, "B", 2**20)

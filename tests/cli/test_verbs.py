@@ -132,9 +132,10 @@ def test_run_and_report_leave_what_dlio_leaves(cm4storage, run_folder, tmp_path)
     done = cm4storage("report", folder)
     assert done.returncode == 0
     assert "accelerator utilization" in done.stdout
-    assert {path.name for path in folder.iterdir()} == {
-        "run.json", "report.json", "report.csv", "report.html", "cm-result.json", "summary.json",
-        "0_output.json", "0_per_epoch_stats.json", "dlio_config", "dlio.log",
+    assert {re.sub(r"\d{8}_\d{6}", "TIME", path.name) for path in folder.iterdir()} == {
+        "run.json", "report.json", "report.csv", "cm-result.json", "summary.json", "0_output.json",
+        "0_per_epoch_stats.json", "dlio_config", "dlio.log", "training_TIME_metadata.json",
+        "time_series.csv", "report.html",
     }  # fmt: skip
     summary = json.loads((folder / "summary.json").read_text(), parse_constant=pytest.fail)
     assert summary["num_files_train"] == 10
@@ -183,7 +184,8 @@ def test_quick_scale_is_marked_in_every_output(cm4storage, run_folder, tmp_path)
     done = cm4storage("report", folder)
     assert "[not comparable: quick scale]" in done.stdout
     outputs = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(outputs) == 12
+    outputs.remove(folder / "time_series.csv")  # rows of figures, and no result
+    assert len(outputs) == 13
     assert all("quick" in path.read_text() for path in outputs)
 
 

@@ -13,7 +13,7 @@ from cm4storage.checkpoint.models.needs import checkpoint_needs
 from cm4storage.checkpoint.runs.conducting import run_checkpoints
 from cm4storage.checkpoint.runs.job import CheckpointJob, require_checkpoints
 from cm4storage.cli import options
-from cm4storage.core.errors import redact_url
+from cm4storage.core.errors import redact_url, redact_words
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.report.checkpoint_table import plan_title, render_checkpoints, render_plan
 from cm4storage.report.html.checkpoint_page import write_checkpoint_page
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rerun_command", metavar="COMMAND", help="shown as the way to run it again"
     )
+    options.add_output(parser, "the content of report.json, or of the plan,")
     options.add_result_file(parser)
 
 
@@ -62,8 +63,10 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     require_checkpoints(resolved)
     layout = Layout(resolved.workload, args.ranks)
     if args.plan:
-        console.show(render_plan(layout, plan_title(resolved.workload.name, layout)))
-        options.write_result(args, _plan(resolved.workload, layout))
+        plan = _plan(resolved.workload, layout)
+        table = render_plan(layout, plan_title(resolved.workload.name, layout))
+        options.show_report(args, console, plan, table)
+        options.write_result(args, plan)
         return 0
     job = _job(args, resolved, layout.ranks)
     parent = args.results_dir.absolute() / "checkpointing" / resolved.workload.model.name
@@ -77,7 +80,8 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         page = write_checkpoint_page(figures, unfinished, command).name
         folder = publish(unfinished, start)
     options.say_retries(console, record.storage["retries"])
-    console.show(render_checkpoints(report, str(folder), command, str(folder / page)))
+    table = render_checkpoints(report, str(folder), command, str(folder / page))
+    options.show_report(args, console, report, table)
     options.write_result(args, {"run_dir": str(folder), "report_html": str(folder / page)})
     return 0
 
@@ -85,7 +89,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
 def _job(args: argparse.Namespace, resolved: Resolved, ranks: int) -> CheckpointJob:
     if args.data_dir is None:
         args.data_dir = resolved.workload.checkpoint.checkpoint_folder
-    command = redact_url(shlex.join(options.own_command()))
+    command = shlex.join(redact_words(options.own_command()))
     return CheckpointJob(resolved, options.location(args), ranks, command)
 
 

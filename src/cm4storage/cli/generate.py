@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make each file and its folder entry durable before the next; local files only",
     )  # fmt: skip
     options.add_oplog(parser)
+    options.add_output(parser, "what --result_file holds")
     options.add_result_file(parser)
 
 
@@ -66,16 +67,16 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         f"{format_bytes(manifest.total_bytes)}, content {manifest.content_digest}"
     )
     options.say_retries(console, prepared.retries)
-    options.write_result(
-        args,
-        {
-            "uri": prepared.location.uri,
-            "generated": prepared.generated,
-            "reason": prepared.reason,
-            "files": manifest.files,
-            "total_bytes": manifest.total_bytes,
-            "content_digest": manifest.content_digest,
-            "retries": prepared.retries,
-        },
-    )
+    result = {
+        "uri": prepared.location.uri,
+        "generated": prepared.generated,
+        "reason": prepared.reason,
+        "files": manifest.files,
+        "total_bytes": manifest.total_bytes,
+        "content_digest": manifest.content_digest,
+        "retries": prepared.retries,
+    }
+    options.write_result(args, result)
+    if args.out == "json":
+        options.show_json(console, result)
     return 0

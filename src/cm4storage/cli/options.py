@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import json
 import os
 import sys
 from pathlib import Path
@@ -103,6 +104,30 @@ def add_result_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--result_file", type=Path, metavar="FILE", help="also write the outcome as JSON"
     )
+
+
+def add_output(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare ``--out=json``, which writes `what` to standard output, and nothing else there."""
+    parser.add_argument(
+        "--out", choices=("text", "json"), default="text",
+        help=f"json: {what} to standard output, all else to standard error",
+    )  # fmt: skip
+
+
+def show_report(
+    args: argparse.Namespace, console: Console, report: dict[str, Any], table: str
+) -> None:
+    """Show a report as ``--out`` says: as JSON, its table among the remarks, or as the table."""
+    if args.out == "json":
+        console.say(table)
+        show_json(console, report)
+    else:
+        console.show(table)
+
+
+def show_json(console: Console, document: dict[str, Any]) -> None:
+    """Write a document to standard output."""
+    console.show(json.dumps(document, indent=2, allow_nan=False))
 
 
 def add_threads(parser: argparse.ArgumentParser, what: str, default: int) -> None:

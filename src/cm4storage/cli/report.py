@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict_au", action="store_true",
         help="fail, with exit code 4, when the accelerator utilization misses its threshold",
     )  # fmt: skip
+    options.add_output(parser, "the content of report.json")
     options.add_result_file(parser)
 
 
@@ -47,7 +48,8 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     write_dlio_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
     page = write_page(run, args.run_dir, command)
-    console.show(render(report, str(args.run_dir), command, str(page)))
+    table = render(report, str(args.run_dir), command, str(page))
+    options.show_report(args, console, report, table)
     options.write_result(
         args,
         {"run_dir": str(args.run_dir), "report_html": str(page), "au_met": report["au_met"]},
@@ -63,7 +65,8 @@ def _of_checkpoints(args: argparse.Namespace, console: Console) -> int:
     report = write_checkpoint_files(run, args.run_dir)
     command = redact_url(args.rerun_command or report["command"])
     page = write_checkpoint_page(run, args.run_dir, command)
-    console.show(render_checkpoints(report, str(args.run_dir), command, str(page)))
+    table = render_checkpoints(report, str(args.run_dir), command, str(page))
+    options.show_report(args, console, report, table)
     options.write_result(args, {"run_dir": str(args.run_dir), "report_html": str(page)})
     return 0
 

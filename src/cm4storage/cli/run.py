@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cm4storage.checkpoint.choosing import plugins_of
 from cm4storage.cli import checkpoint_options, options
-from cm4storage.core.errors import redact_url
+from cm4storage.core.errors import redact_words
 from cm4storage.core.units import format_bytes, format_count, format_seconds
 from cm4storage.dataset.opening import open_dataset, open_unverified
 from cm4storage.loader.benchmark import Job, run_and_save
@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     checkpoint_options.add_arguments(parser)
     options.add_oplog(parser)
+    options.add_output(parser, "the content of report.json")
     options.add_result_file(parser)
 
 
@@ -84,7 +85,7 @@ def _job(args: argparse.Namespace, resolved: Resolved, place: StoreLocation) -> 
         resolved=resolved,
         data_root=place,
         limits=Limits(args.max_epochs, args.max_steps),
-        command=redact_url(shlex.join(options.own_command())),
+        command=shlex.join(redact_words(options.own_command())),
         conduct=Conduct(args.on_error, args.cold, args.record_order),
         lifecycle=plugins_of(resolved.workload, checkpoint_options.given(args)),
         open_data=_opener(args),
@@ -116,4 +117,10 @@ def _tell(args: argparse.Namespace, console: Console, finished: Finished) -> int
     options.say_retries(console, record.retries)
     console.say(f"record of the run: {finished.folder}")
     options.write_result(args, {"run_dir": str(finished.folder)})
+    if args.out == "json":
+        # Not above: a run is to begin soon.
+        from cm4storage.results import figures
+        from cm4storage.results.report_files import build_report
+
+        options.show_json(console, build_report(figures.of_run(record)))
     return 0

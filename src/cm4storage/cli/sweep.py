@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cm4storage.cli import options
 from cm4storage.core.canonical import digest
-from cm4storage.core.errors import redact_url
+from cm4storage.core.errors import redact_url, redact_words
 from cm4storage.core.units import format_count
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.report.listing import table
@@ -80,7 +80,7 @@ def execute(args: argparse.Namespace, console: Console) -> int:
 
 
 def _setup(args: argparse.Namespace) -> Setup:
-    own = redact_url(shlex.join(options.own_command()))
+    own = shlex.join(redact_words(options.own_command()))
     return Setup(
         request=options.request(args, model=args.model, config=args.config),
         place=options.location(args),

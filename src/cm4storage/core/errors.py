@@ -12,6 +12,10 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class ExitCode(enum.IntEnum):
@@ -125,3 +129,26 @@ def redact_url(text: str) -> str:
     for pattern, instead in SECRETS_IN_URLS if "://" in text else ():
         text = re.sub(pattern, instead, text)
     return text
+
+
+def redact_words(words: Iterable[str]) -> list[str]:
+    """Return the words of a command without secrets.
+
+    ``***`` stands for the value of ``NAME=VALUE`` where the name is a secret's, of such pairs
+    within a word too, for the word after such a ``--name``, and for what `redact_url` replaces.
+    """
+    shown: list[str] = []
+    follows_secret = False
+    for word in words:
+        shown.append("***" if follows_secret else redact_url(_without_secret(word)))
+        follows_secret = word.startswith("--") and "=" not in word and is_secret_name(word)
+    return shown
+
+
+def _without_secret(word: str) -> str:
+    name, equals, _ = word.partition("=")
+    if equals and is_secret_name(name):
+        return f"{name}=***"
+    names = "|".join(_SECRET_WORDS)
+    pair = rf"(?i)([\w.+-]*(?:{names})[\w.-]*=)('[^']*'|\"[^\"]*\"|[^\s,}}&]+)"
+    return re.sub(pair, r"\1***", word) if equals else word

@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, units: int, detail: str = "") -> None:
         """Say that `units` more are done; `detail` may replace the text at the end."""
 
+    def tell(self, text: str) -> None:
+        """Say what has changed, such as that an epoch has ended."""
+
     def finish(self) -> None:
         """End the work, complete or not."""
 
@@ -25,6 +28,9 @@ class NoProgress:
         """Do nothing."""
 
     def advance(self, units: int, detail: str = "") -> None:
+        """Do nothing."""
+
+    def tell(self, text: str) -> None:
         """Do nothing."""
 
     def finish(self) -> None:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.core.memory import peak_memory_bytes
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.limits import Conduct
 from cm4storage.loader.plugins import Plugins
 from cm4storage.loader.results_folder import publish, unfinished_folder
 from cm4storage.loader.running import Outcome, Trainer
+from cm4storage.loader.sampling import Sampler, sampled
 from cm4storage.plugins.lifecycle import Lifecycle, RunContext
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.results.records import RunRecord
+from cm4storage.results.time_series import FILE_NAME
 from cm4storage.storage.opening import client_of
 from cm4storage.workload.rules import require_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import TextIO
 
     from cm4storage.core.progress import Progress
     from cm4storage.dataset.opening import Opener, ReadableDataset
@@ -68,10 +73,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run gives: its record, and the order of each epoch by its number."""
+    """What one run gives: its record, and the order of each epoch by its number.
+
+    Attributes
+    ----------
+    time_series : str
+        The content of ``time_series.csv``, where no stream was given for it.
+    """
 
     record: RunRecord
     order: Callable[[int], EpochOrder]
+    time_series: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,8 +94,13 @@ class Finished:
     folder: Path
 
 
-def run_benchmark(job: Job, progress: Progress) -> Run:
+def run_benchmark(job: Job, progress: Progress, series: TextIO | None = None) -> Run:
     """Run `job`.
+
+    Parameters
+    ----------
+    series : TextIO, optional
+        Where the time series goes while the run goes on.
 
     Raises
     ------
@@ -101,9 +118,12 @@ def run_benchmark(job: Job, progress: Progress) -> Run:
         trainer = Trainer(
             workload, dataset.store, ranks, progress, job.conduct, job.plugins, lifecycle
         )
-        with lifecycle.running(context):
+        sampler = Sampler(trainer, workload.output.exclude_start_steps)
+        rows = io.StringIO()
+        with lifecycle.running(context), sampled(sampler, progress, series or rows):
             outcome = trainer.run(job.limits)
-    return Run(_record(job, dataset, outcome, lifecycle, start), outcome.order)
+    record = _record(job, dataset, outcome, lifecycle, start)
+    return Run(record, outcome.order, rows.getvalue())
 
 
 def run_id_of(workload: Workload, start: datetime) -> str:
@@ -122,7 +142,8 @@ def run_and_save(job: Job, results_dir: Path, progress: Progress) -> Finished:
     parent = results_dir / "training" / job.resolved.workload.model.name / "run"
     with unfinished_folder(parent) as unfinished:
         start = datetime.now().astimezone()
-        run = run_benchmark(job, progress)
+        with (unfinished / FILE_NAME).open("w", encoding="ascii") as series:
+            run = run_benchmark(job, progress, series)
         run.record.save(unfinished)
         if job.conduct.records_order:
             save_order(run, job.resolved.workload, unfinished)
@@ -146,10 +167,7 @@ def save_order(run: Run, workload: Workload, folder: Path) -> None:
 def _record(
     job: Job, dataset: ReadableDataset, outcome: Outcome, lifecycle: Lifecycle, start: datetime
 ) -> RunRecord:
-    from cm4storage.results import environment  # costs time that the first step would wait
-
     end = datetime.now().astimezone()
-    host = environment.describe()
     return RunRecord(
         start=start.replace(tzinfo=None).isoformat(timespec="microseconds"),
         end=end.replace(tzinfo=None).isoformat(timespec="microseconds"),
@@ -165,7 +183,7 @@ def _record(
             "digest": outcome.order_digest,
             "first_sample_ids": outcome.first_sample_ids,
         },
-        environment={"host": host, "command": job.command},
+        environment=_environment(job),
         limits=asdict(job.limits),
         epochs=outcome.epochs,
         stages=_stages(outcome.counters),
@@ -175,7 +193,23 @@ def _record(
         retries=dataset.store.retries,
         checkpoints=lifecycle.gathered("checkpoints"),
         plugins=lifecycle.spent_s,
+        peak_memory_bytes=peak_memory_bytes(),
     )
+
+
+def _environment(job: Job) -> dict[str, Any]:
+    """Return what the run ran on and how it was started."""
+    # Imported here, and asked after the run: it costs time that the first step would wait.
+    from cm4storage.results import environment, file_system, source_state
+
+    root = job.data_root
+    folder = root.path if root.is_folder else root.server_dir
+    return {
+        "host": environment.describe(),
+        "file_system": file_system.describe(folder) if folder else None,
+        "git": source_state.describe(),
+        "command": job.command,
+    }
 
 
 def _plugins(job: Job) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cm4storage.storage.wrapper import StoreWrapper
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cm4storage.loader.sampling import Counts
     from cm4storage.storage.store import Store
 
 
@@ -29,6 +30,11 @@ class CountingStore(StoreWrapper):
         with self._lock:
             counters, self._counters = self._counters, ReadCounters()
         return counters
+
+    def counts(self) -> Counts:
+        """Return what was read since the last call of `counted`."""
+        with self._lock:
+            return self._counters.counts()
 
     @contextmanager
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[memoryview]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cm4storage.loader.counting_store import CountingStore
     from cm4storage.loader.file_reader import ReadCounters
     from cm4storage.loader.plugins import Loader
+    from cm4storage.loader.sampling import Counts
 
 
 class CustomBatches:
@@ -68,3 +69,7 @@ class CustomBatches:
     def counters(self) -> ReadCounters:
         """Return what the loader has read through the store that it was given."""
         return self._store.counted()
+
+    def counts(self) -> Counts:
+        """Return what was read so far."""
+        return self._store.counts()

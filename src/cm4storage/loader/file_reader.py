@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.formats.format import DirectFormat
+from cm4storage.loader.sampling import Counts
 from cm4storage.results.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class ReadCounters:
         self.samples += other.samples
         self.skipped_files += other.skipped_files
         self.add_faults(other.faults)
+
+    def counts(self) -> Counts:
+        """Return the sums; may be called from another thread while this one counts."""
+        return Counts(self.bytes_read, self.io.count_so_far, self.skipped_files)
 
     def add_faults(self, faults: list[str]) -> None:
         """Keep further errors, as far as there is room."""

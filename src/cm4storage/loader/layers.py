@@ -52,6 +52,13 @@ class Layers:
         counting = CountingStore(store)
         return cls(KeptReads(counting), counting)
 
+    def counts(self) -> dict[str, int] | None:
+        """Return the reads that reached storage in this epoch; None where all do."""
+        if self.counting is None:
+            return None
+        below = self.counting.counts()
+        return {"bytes_read": below.bytes_read, "operations": below.operations}
+
     def really_read(self, counters: ReadCounters) -> ReadCounters:
         """Return `counters` of an epoch with the reads that reached storage."""
         if self.counting is None:

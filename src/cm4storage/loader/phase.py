@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import StorageFault
@@ -18,6 +19,7 @@ from cm4storage.loader.order import RunOrder, ShuffledOrder
 from cm4storage.loader.pipeline import EpochReaders, Reading
 from cm4storage.loader.preprocessing import Preprocessing
 from cm4storage.loader.sampled_order import PaddedOrder, SampledOrder
+from cm4storage.loader.sampling import Counts, StepTimes
 from cm4storage.loader.slots import make_slots
 from cm4storage.plugins.lifecycle import NO_PLUGINS
 from cm4storage.results.records import EpochRecord
@@ -57,16 +59,8 @@ class Batches(Protocol):
     def counters(self) -> ReadCounters:
         """Return what was read; called after the epoch."""
 
-
-@dataclass
-class _StepTimes:
-    """Seconds of each step of an epoch."""
-
-    wait_s: list[float] = field(default_factory=list)
-    compute_s: list[float] = field(default_factory=list)
-    barrier_s: list[float] = field(default_factory=list)
-    h2d_s: list[float] = field(default_factory=list)
-    plugins_s: list[float] = field(default_factory=list)
+    def counts(self) -> Counts:
+        """Return what was read so far; called from another thread."""
 
 
 class Phase:
@@ -97,6 +91,18 @@ class Phase:
         self._compute = plugins.compute_step(workload) if plugins.compute_step else _emulate
         self._transfer = getattr(self._compute, "transfer", None)
         self.counters = ReadCounters()
+        self.epochs_so_far: list[StepTimes] = []
+        self._running: Batches | None = None
+        self._changes = threading.Lock()  # of the two above, so that nothing counts twice
+
+    def counts(self) -> Counts:
+        """Return what was done so far; may be called from another thread."""
+        with self._changes:
+            done = self.counters.counts()
+            if self._running is None:
+                return done
+            now, below = self._running.counts(), self._layers.counts()
+        return done.plus(now if below is None else replace(now, **below))
 
     def order(self, number: int) -> EpochOrder:
         """Return the order of epoch `number`, counted from 1."""
@@ -143,13 +149,19 @@ class Phase:
         if self._conduct.is_cold:
             self._cache.evict()
         resident_before = self._cache.resident_fraction()
-        start, begin = local_now(), time.perf_counter()
+        start, begin, begin_cpu = local_now(), time.perf_counter(), time.process_time()
+        times = StepTimes(begin)
         with self._batches(number, steps) as batches:
-            times = self._steps((number - 1) * steps, durations_s, batches, progress)
+            self._running = batches
+            self.epochs_so_far.append(times)
+            self._steps((number - 1) * steps, durations_s, batches, progress, times)
             end, duration_s = local_now(), time.perf_counter() - begin
-        counters = self._layers.really_read(batches.counters())
+            cpu_s = time.process_time() - begin_cpu
+        with self._changes:
+            self._running = None
+            counters = self._layers.really_read(batches.counters())
+            self.counters.merge(counters)
         _require_some(counters)
-        self.counters.merge(counters)
         return EpochRecord(
             number=number,
             start=start,
@@ -165,13 +177,19 @@ class Phase:
             skipped_files=counters.skipped_files,
             resident_before=resident_before,
             resident_after=self._cache.resident_fraction(),
+            cpu_s=cpu_s,
         )
 
     def _steps(
-        self, before: int, durations_s: list[float], batches: Batches, progress: Progress
-    ) -> _StepTimes:
-        """Take the steps of an epoch; `before` is the number of steps before it."""
-        times, clock = _StepTimes(), time.perf_counter
+        self,
+        before: int,
+        durations_s: list[float],
+        batches: Batches,
+        progress: Progress,
+        times: StepTimes,
+    ) -> None:
+        """Take the steps of an epoch, and note their times; `before` steps go before it."""
+        clock = time.perf_counter
         # Chosen once: where there is no plugin, a step looks at three local names.
         before_step, after_step = self._lifecycle.before_step, self._lifecycle.after_step
         is_timed = self._lifecycle.is_timed
@@ -188,15 +206,15 @@ class Phase:
             if waited_s is not None:
                 times.barrier_s.append(waited_s)
             times.wait_s.append(received - begin)
+            times.end_s = computed
             times.compute_s.append(computed - received)
             if after_step is not None:
                 aside_s += after_step(before + step + 1)
             if is_timed:
                 times.plugins_s.append(aside_s)
             progress.advance(1)
-        return times
 
-    def _moved(self, batch: npt.NDArray[np.generic], times: _StepTimes) -> Any:
+    def _moved(self, batch: npt.NDArray[np.generic], times: StepTimes) -> Any:
         """Return a batch as the compute step wants it; the time counts as waited for."""
         if self._transfer is None:
             return batch

@@ -21,6 +21,7 @@ from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.formats.format import format_of
 from cm4storage.loader.file_reader import FileReader, ReadCounters
 from cm4storage.loader.order import NO_FILE
+from cm4storage.loader.sampling import Counts
 from cm4storage.loader.slots import StoppedError
 
 if TYPE_CHECKING:
@@ -132,6 +133,13 @@ class EpochReaders:
         total = ReadCounters()
         for counters in self._counters:
             total.merge(counters)
+        return total
+
+    def counts(self) -> Counts:
+        """Return what was read so far; may be called from another thread."""
+        total = Counts(queue_depth=self._slots.ready())
+        for counters in tuple(self._counters):
+            total = total.plus(counters.counts())
         return total
 
     def _next_task(self) -> list[FileRead]:

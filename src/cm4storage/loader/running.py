@@ -7,18 +7,21 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.units import format_count, format_seconds
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.phase import Phase
 from cm4storage.loader.plugins import Plugins
+from cm4storage.loader.sampling import Counts
 from cm4storage.plugins.lifecycle import NO_PLUGINS, Lifecycle
 from cm4storage.workload.plan import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cm4storage.core.progress import Progress
     from cm4storage.loader.file_reader import ReadCounters
     from cm4storage.loader.order import EpochOrder
+    from cm4storage.loader.sampling import StepTimes
     from cm4storage.ranks.communicator import Communicator
     from cm4storage.results.records import EpochRecord
     from cm4storage.storage.store import Store
@@ -69,6 +72,7 @@ class Trainer:
         self._store = store
         self._ranks = ranks
         self._progress = progress
+        self._phases: list[Phase] = []
         self._lifecycle = lifecycle
         self._conduct = conduct or Conduct()
         self._plugins = (plugins or Plugins()).completed(workload)
@@ -78,6 +82,18 @@ class Trainer:
                 where="--record_order",
                 advice="leave it out, or let the loader write down what it reads",
             )
+
+    @property
+    def epochs_so_far(self) -> Sequence[StepTimes]:
+        """The steps of each epoch of the training; the last one grows."""
+        return self._phases[0].epochs_so_far if self._phases else ()
+
+    def counts(self) -> Counts:
+        """Return what was done so far; may be called from another thread."""
+        total = Counts(retries=self._store.retries)
+        for phase in tuple(self._phases):
+            total = total.plus(phase.counts())
+        return total
 
     def run(self, limits: Limits) -> Outcome:
         """Run all epochs.
@@ -93,6 +109,7 @@ class Trainer:
         evaluated = [n for n in range(1, epochs + 1) if self._workload.is_evaluated_after(n)]
         training = self._phase(Split.TRAIN)
         evaluation = self._phase(Split.EVAL) if evaluated and eval_steps else None
+        self._phases = [training, *([evaluation] if evaluation else [])]
         total_steps = epochs * steps + (len(evaluated) * eval_steps if evaluation else 0)
         self._progress.start("training", total_steps, "step")
         records: list[EpochRecord] = []
@@ -102,6 +119,8 @@ class Trainer:
                 records.append(self._epoch(training, number, steps))
                 if evaluation is not None and number in evaluated:
                     evaluations.append(evaluation.run(number, eval_steps, self._progress))
+                    outline = _outline(evaluations[-1], self._workload)
+                    self._progress.tell(f"evaluation after epoch {number}: {outline}")
         finally:
             self._progress.finish()
         return self._outcome(training, records, evaluation, evaluations)
@@ -113,6 +132,7 @@ class Trainer:
         record = training.run(number, steps, self._progress)
         if after is not None:
             after(number)
+        self._progress.tell(f"epoch {number}: {_outline(record, self._workload)}")
         return record
 
     def _phase(self, split: Split) -> Phase:
@@ -138,3 +158,23 @@ class Trainer:
         # An order of its own: a sampler may give each of them an iterator.
         digest = training.order(1).digest()
         return Outcome(records, evaluations, counters, digest, ids, training.order)
+
+
+def _outline(record: EpochRecord, workload: Workload) -> str:
+    """Return what an epoch has given in a few words, for who follows the run."""
+    import numpy as np
+
+    from cm4storage.results.metrics import of_epoch  # not above: a run is to begin soon
+
+    figures, steps = of_epoch(record, workload), len(record.wait_s)
+    au = figures.au_fraction
+    parts = [
+        f"{format_count(steps, 'step')} in {format_seconds(record.duration_s)}",
+        "" if au is None else f"AU {au * 100:.1f} %",
+        f"{figures.read_mib_per_s:,.1f} MiB/s",
+    ]
+    if steps:
+        p99_s = float(np.percentile(record.wait_s, 99, method="inverted_cdf"))
+        parts.append(f"wait P99 {format_seconds(p99_s)}")
+    parts.append(format_count(record.skipped_files, "error"))
+    return ", ".join(filter(None, parts))

@@ -162,6 +162,12 @@ class BatchSlots:
         """Tell whether the step loop is through with the first `batches` batches."""
         return self._released >= batches
 
+    def ready(self) -> int:
+        """Return how many full batches the step loop has not taken; from another thread, about."""
+        in_hand = self._released % self.count
+        filled = tuple(self._filled)
+        return sum(n >= self.batch_size for slot, n in enumerate(filled) if slot != in_hand)
+
     def raise_error(self) -> None:
         """Raise what a reader came upon that no `take` has raised, such as a file too long."""
         if self._error is not None and not isinstance(self._error, StoppedError):

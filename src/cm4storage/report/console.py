@@ -42,7 +42,7 @@ class Console:
         _write(sys.stdout, text)
 
     def progress(self) -> Progress:
-        """Return what draws progress here: a bar on a terminal, else a line at start and end."""
+        """Return what draws progress here: a bar on a terminal, else a line for each change."""
         if self._quiet:
             return NoProgress()
         if self._stream.isatty():
@@ -56,7 +56,7 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 class _LineProgress:
-    """One line when the work starts and one when it ends."""
+    """One line when the work starts, when it has changed, and when it ends."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -76,6 +76,9 @@ class _LineProgress:
         with self._lock:
             self._done += units
 
+    def tell(self, text: str) -> None:
+        self._console.say(text)
+
     def finish(self) -> None:
         elapsed_s = time.perf_counter() - self._begin
         state = "done" if self._done >= self._left else "stopped"
@@ -93,7 +96,7 @@ def _amount(value: float, unit: str) -> str:
 
 
 class _BarProgress:
-    """A bar with rate and time left, drawn at most ten times a second."""
+    """A bar with rate, time left and figures, drawn at most ten times a second."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -101,27 +104,31 @@ class _BarProgress:
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
         self._pending = 0
+        self._detail = ""
         self._drawn = 0.0
 
     def start(self, what: str, total: int, unit: str, done: int = 0) -> None:
         from cm4storage.report.bar import make_bar
 
-        self._bar = make_bar(self._stream, unit)
-        self._task = self._bar.add_task(what, total=total, completed=done)
+        self._bar, self._detail = make_bar(self._stream, unit), ""
+        self._task = self._bar.add_task(what, total=total, completed=done, detail="")
         self._bar.start()
 
     def advance(self, units: int, detail: str = "") -> None:
-        del detail
         with self._lock:
             self._pending += units
+            self._detail = detail or self._detail
             now = time.perf_counter()
             if now - self._drawn >= 0.1:
                 self._drawn = now
                 self._flush()
 
+    def tell(self, text: str) -> None:
+        self.advance(0, text)
+
     def _flush(self) -> None:
         if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task, self._pending)
+            self._bar.update(self._task, advance=self._pending, detail=self._detail)
         self._pending = 0
 
     def finish(self) -> None:

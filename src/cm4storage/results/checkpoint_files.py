@@ -13,6 +13,7 @@ from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.core.units import GIB
 from cm4storage.results.checkpoint_run_figures import durations, throughputs
 from cm4storage.results.metrics import Spread
+from cm4storage.results.mlperf_metadata import BenchmarkRun, write_metadata
 from cm4storage.results.summary import write_config
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ def write_checkpoint_files(figures: CheckpointRunFigures, folder: Path) -> dict[
         figures.not_comparable_because,
         folder / "dlio_config",
     )
+    place = {"checkpoint_folder": figures.record.storage["uri"]}
+    reasons = figures.not_comparable_because
+    run = BenchmarkRun(
+        "checkpointing", figures.record, figures.workload, place, figures.ranks, reasons
+    )
+    write_metadata(run, folder)
     write_checkpoint_statistics(figures, folder)
     return report
 

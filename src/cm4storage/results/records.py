@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "run.json"
 SCHEMA = "cm4storage.run"
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class EpochRecord:
     plugins_s : list of float or None
         For each step: seconds that plugins took before and after it, which are part of
         `duration_s` and of nothing else; None where there were none.
+    cpu_s : float or None
+        Seconds that all threads of this process computed, in the kernel too; None: not known.
     bytes_read, samples : int
         What came from storage, and how many samples were handed over.
     skipped_files : int
@@ -61,6 +63,7 @@ class EpochRecord:
     resident_before: float | None = None
     resident_after: float | None = None
     plugins_s: list[float] | None = None
+    cpu_s: float | None = None
 
     @property
     def loading_s(self) -> float:
@@ -126,7 +129,8 @@ class RunRecord:
         Digest of the first epoch's order, and its first sample ids; null where a loader of the
         user's orders.
     environment : dict
-        Host, software and the command.
+        Host, software and the command; ``file_system`` of local data and ``git`` of the source,
+        null where there is none.
     limits : dict
         ``max_epochs`` and ``max_steps``; null where there was none.
     epochs : list of EpochRecord
@@ -147,6 +151,8 @@ class RunRecord:
     checkpoints : list of CheckpointRecord
     plugins : dict
         By the name of each plugin and of its methods: the seconds that were spent there.
+    peak_memory_bytes : int or None
+        The most memory that the process has had resident, from its start on.
     """
 
     start: str
@@ -164,6 +170,7 @@ class RunRecord:
     retries: int = 0
     checkpoints: list[CheckpointRecord] = field(default_factory=list)
     plugins: dict[str, dict[str, float]] = field(default_factory=dict)
+    peak_memory_bytes: int | None = None
 
     def save(self, folder: Path) -> None:
         """Write the record to `folder`."""
@@ -207,7 +214,8 @@ def _version_of(document: dict[str, Any]) -> int:
 
 
 def _from_document(document: dict[str, Any]) -> RunRecord:
-    # Version 1 had no evaluations, 2 no retries, 3 no plugins and checkpoints.
+    # Version 1 had no evaluations, 2 no retries, 3 no plugins and checkpoints, 4 no
+    # CPU seconds and peak memory.
     for name in ("epochs", "evaluations"):
         document[name] = [EpochRecord(**epoch) for epoch in document.get(name, [])]
     document["checkpoints"] = [CheckpointRecord(**c) for c in document.get("checkpoints", [])]

@@ -7,6 +7,7 @@ import io
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.core.errors import redact_url
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results.cm_records import cm_record, write_cm_records
 from cm4storage.results.histogram import Histogram
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from cm4storage.results.records import EpochRecord, RunRecord
 
 SCHEMA = "cm4storage.report"
-VERSION = 1
+VERSION = 2
 
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 STAGES = ("io", "decode", "preprocess", "h2d", "compute", "barrier")
@@ -38,6 +39,11 @@ def write_report_files(figures: RunFigures, folder: Path) -> dict[str, Any]:
 
 def build_report(figures: RunFigures) -> dict[str, Any]:
     """Return the content of ``report.json``. A stage that did not happen is null, never 0."""
+    report: dict[str, Any] = _without_secrets(_report(figures))
+    return report
+
+
+def _report(figures: RunFigures) -> dict[str, Any]:
     record, workload = figures.record, figures.workload
     report: dict[str, Any] = {
         "schema": SCHEMA,
@@ -65,7 +71,9 @@ def build_report(figures: RunFigures) -> dict[str, Any]:
     report |= _latencies("", stages["wait"])
     for stage in STAGES:
         report |= _latencies(f"{stage}_", stages.get(stage))
-    return report | _evaluation(figures) | report_fields(record) | _provenance(figures)
+    for part in (_evaluation, _resources, _provenance, _environment):
+        report |= part(figures)
+    return report | report_fields(record)
 
 
 def stages_of(record: RunRecord) -> dict[str, Histogram]:
@@ -76,6 +84,17 @@ def stages_of(record: RunRecord) -> dict[str, Histogram]:
         "h2d": _histogram(epoch.h2d_s or [] for epoch in record.epochs),
         "barrier": _histogram(epoch.barrier_s or [] for epoch in record.epochs),
     }
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return `value` with the secrets of all URLs in it hidden, such as those of an endpoint."""
+    if isinstance(value, str):
+        return redact_url(value)
+    if isinstance(value, dict):
+        return {name: _without_secrets(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return list(map(_without_secrets, value))
+    return value
 
 
 def _percent(fraction: float | None) -> float | None:
@@ -106,8 +125,28 @@ def _evaluation(figures: RunFigures) -> dict[str, Any]:
         ],
         "skipped_files": figures.skipped_files,
         "retries": figures.record.retries,
+        "errors": figures.skipped_files + sum(1 for c in figures.record.checkpoints if c.error),
         "first_faults": figures.record.faults,
     }
+
+
+def _resources(figures: RunFigures) -> dict[str, Any]:
+    """Return what the client spent on the epochs. A GB is 10^9 bytes."""
+    epochs = figures.record.epochs
+    known = [epoch.cpu_s for epoch in epochs if epoch.cpu_s is not None]
+    cpu_s = sum(known) if len(known) == len(epochs) else None
+    ends = epochs[:1] + epochs[-1:]
+    return {
+        "cpu_seconds": cpu_s,
+        "cpu_seconds_per_gb": _per_gb(cpu_s, sum(epoch.bytes_read for epoch in epochs)),
+        "peak_memory_bytes": figures.record.peak_memory_bytes,
+        "page_cache_before_percent": _percent(ends[0].resident_before) if ends else None,
+        "page_cache_after_percent": _percent(ends[-1].resident_after) if ends else None,
+    }
+
+
+def _per_gb(cpu_s: float | None, bytes_read: int) -> float | None:
+    return None if cpu_s is None or not bytes_read else cpu_s / (bytes_read / 1e9)
 
 
 def _provenance(figures: RunFigures) -> dict[str, Any]:
@@ -135,8 +174,26 @@ def _provenance(figures: RunFigures) -> dict[str, Any]:
         "start": record.start,
         "end": record.end,
         "total_execution_time_secs": sum(epoch.duration_s for epoch in record.epochs),
-        "command": record.environment["command"],
-        "host": {k: v for k, v in record.environment["host"].items() if k not in ("cpu", "memory")},
+        "settings": workload.settings(),
+    }
+
+
+def _environment(figures: RunFigures) -> dict[str, Any]:
+    """Return on what, and by what, the run was made."""
+    environment = figures.record.environment
+    host = environment["host"]
+    versions = host.get("versions", {})
+    return {
+        "dl_driver_version": None,  # of dl-driver's report, and no part of this run
+        "cm4storage_version": versions.get("cm4storage"),
+        "s3dlio_version": versions.get("s3dlio"),
+        "git": environment.get("git"),
+        "command": environment["command"],
+        "host": {
+            **{name: value for name, value in host.items() if name not in ("cpu", "memory")},
+            "cpu_model": host.get("cpu", {}).get("model name"),
+        },
+        "file_system": environment.get("file_system"),
     }
 
 
@@ -153,24 +210,36 @@ def _epoch(epoch: EpochRecord, metrics: EpochMetrics) -> dict[str, Any]:
         "bytes_read": epoch.bytes_read,
         "samples": epoch.samples,
         "skipped_files": epoch.skipped_files,
+        "cpu_seconds": epoch.cpu_s,
+        "cpu_seconds_per_gb": _per_gb(epoch.cpu_s, epoch.bytes_read),
         "page_cache_before_percent": _percent(epoch.resident_before),
         "page_cache_after_percent": _percent(epoch.resident_after),
     }
 
 
 _STAGE_PREFIXES = ("", *(f"{stage}_" for stage in STAGES))
+_SETTING_COLUMNS = (
+    "dataset.num_files_train", "dataset.num_samples_per_file", "dataset.record_length_bytes",
+    "reader.prefetch_size", "train.computation_time", "train.epochs",
+)  # fmt: skip
 _RUN_COLUMNS = (
-    "benchmark_name", "scale", "backend_type", "framework", "format", "batch_size", "read_threads",
-    "shuffle", "seed", "data_folder", "total_samples", "total_bytes", "au_mean_percent",
-    "au_stdev_percent", "au_met", "throughput_samples_per_sec", "read_mib_per_s",
-    "total_execution_time_secs", "retries",
+    "benchmark_name", "scale", "comparable", "backend_type", "client", "framework", "format",
+    "batch_size", "read_threads", "shuffle", "seed", "data_folder", *_SETTING_COLUMNS,
+    "workload_digest", "access_order_digest", "au_formula_variant", "start", "end",
+    "total_samples", "total_bytes", "au_mean_percent", "au_stdev_percent", "au_threshold_percent",
+    "au_met", "throughput_samples_per_sec", "throughput_stdev_samples_per_sec", "read_mib_per_s",
+    "read_stdev_mib_per_s", "total_execution_time_secs", "retries", "errors", "cpu_seconds",
+    "cpu_seconds_per_gb", "peak_memory_bytes",
     *(f"{s}{p}_latency_ms" for s in _STAGE_PREFIXES for p in (*PERCENTILES, "max")),
+    "dl_driver_version", "cm4storage_version", "s3dlio_version",
 )  # fmt: skip
 _EPOCH_COLUMNS = (
     "epoch", "rank", "steps", "measured_steps", "duration_s", "au_percent", "samples_per_s",
     "bytes_read", "samples", "skipped_files", "page_cache_before_percent",
     "page_cache_after_percent",
 )  # fmt: skip
+_ROWS = {"epochs": "epoch", "evaluations": "evaluation", "checkpoints": "checkpoint"}
+"""The lists of a report, and what their rows are called."""
 
 
 def _csv(report: dict[str, Any]) -> str:
@@ -183,10 +252,9 @@ def _csv(report: dict[str, Any]) -> str:
         lineterminator="\n",
     )
     writer.writeheader()
-    writer.writerow({"row": "run"} | report)
+    writer.writerow({"row": "run"} | report["settings"] | report)
     identity = {name: report[name] for name in ("benchmark_name", "scale", "backend_type")}
-    for name in ("epoch", "evaluation", "checkpoint"):
-        rows = report[f"{name}s"]
-        for epoch in rows:
-            writer.writerow({"row": name} | identity | epoch)
+    for list_name, name in _ROWS.items():
+        for each in report[list_name]:
+            writer.writerow({"row": name} | identity | each)
     return stream.getvalue()

@@ -14,6 +14,7 @@ from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results import blocks
 from cm4storage.results.dlio_log import dlio_log
 from cm4storage.results.metrics import Spread, of_epoch
+from cm4storage.results.mlperf_metadata import BenchmarkRun, write_metadata
 from cm4storage.workload.entries import nested
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ _MIB = 2**20
 
 
 def write_dlio_files(figures: RunFigures, folder: Path) -> None:
-    """Write DLIO's files into `folder`; ``summary.json`` last, as the sign of a complete run."""
+    """Write DLIO's files, and that of MLPerf Storage's runner, into `folder`.
+
+    ``summary.json`` is the last, as the sign of a complete run.
+    """
     write_config(
         figures.workload,
         figures.record.workload["overrides"],
@@ -39,6 +43,9 @@ def write_dlio_files(figures: RunFigures, folder: Path) -> None:
         figures.not_comparable_because,
         folder / "dlio_config",
     )
+    uri, reasons = figures.record.data_set["uri"], figures.not_comparable_because
+    run = BenchmarkRun("training", figures.record, figures.workload, {"data_dir": uri}, 1, reasons)
+    write_metadata(run, folder)
     write_statistics(figures, folder)
 
 
@@ -285,8 +292,9 @@ def write_config(
         "hydra": {
             "run": {"dir": str(folder.parent)},
             "output_subdir": folder.name,
-            "overrides": {"task": changes},
-            "job": {"name": "cm4storage"},
+            "overrides": {"hydra": [], "task": changes},
+            "job": {"name": "cm4storage", "num": 0, "config_name": "config"},
+            "runtime": {"output_dir": str(folder.parent), "choices": {"workload": workload.name}},
         }
     }
     folder.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from cm4storage.loader.results_folder import unfinished_folder
 from cm4storage.results import figures
 from cm4storage.results.report_files import write_report_files
 from cm4storage.results.summary import write_dlio_files
+from cm4storage.results.time_series import FILE_NAME
 from cm4storage.storage.opening import open_store
 
 _WARM_UP = Limits(max_epochs=1, max_steps=2)
@@ -86,7 +87,8 @@ def _run(point: Point, setup: Setup, target: Path, progress: Progress) -> None:
     """Run one point, and give its folder the point's name when everything is in it."""
     with unfinished_folder(target.parent) as unfinished:
         job = Job(point.resolved, setup.place, setup.limits, setup.command, setup.conduct)
-        run = run_benchmark(job, progress)
+        with (unfinished / FILE_NAME).open("w", encoding="ascii") as series:
+            run = run_benchmark(job, progress, series)
         run.record.save(unfinished)
         of_run = figures.of_run(run.record)
         write_report_files(of_run, unfinished)

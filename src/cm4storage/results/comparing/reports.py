@@ -9,7 +9,8 @@ from cm4storage.core.errors import UserError
 from cm4storage.results import checkpoint_files, checkpoint_records, figures, records
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.comparing import goldens
-from cm4storage.results.report_files import SCHEMA, VERSION, build_report
+from cm4storage.results.report_files import build_report
+from cm4storage.results.report_reading import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 _RECORDS = (records.FILE_NAME, checkpoint_records.FILE_NAME)
-_VERSIONS = {SCHEMA: VERSION, checkpoint_files.SCHEMA: checkpoint_files.VERSION}
-"""The newest version of each schema of a report."""
 
 
 def load_all(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -57,20 +56,21 @@ def _load(place: Path) -> list[dict[str, Any]]:
         raise UserError(f"cannot read the report: {error}", where=str(path)) from error
     if isinstance(document, dict) and document.get("schema") == goldens.SCHEMA:
         return goldens.Golden.from_document(document, str(path)).as_reports()
-    if not isinstance(document, dict) or document.get("schema") not in _VERSIONS:
+    if isinstance(document, dict) and document.get("schema") == checkpoint_files.SCHEMA:
+        return [_of_checkpoints(document, str(path))]
+    return [upgrade(document, str(path))]
+
+
+def _of_checkpoints(document: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the report of a run of checkpoints; refuse that of a newer release."""
+    version, newest = document.get("version"), checkpoint_files.VERSION
+    if not isinstance(version, int) or version > newest:
         raise UserError(
-            "this is no report of a run",
-            where=str(path),
-            advice="name the folder of a run, such as results/training/unet3d/run/<time>",
-        )
-    newest = _VERSIONS[document["schema"]]
-    if not isinstance(document.get("version"), int) or document["version"] > newest:
-        raise UserError(
-            f"the report has version {document.get('version')}; this release reads up to {newest}",
-            where=str(path),
+            f"the report has version {version}; this release reads up to {newest}",
+            where=where,
             advice="use the release that wrote it, or a newer one",
         )
-    return [document]
+    return document
 
 
 def _computed(folder: Path) -> dict[str, Any]:

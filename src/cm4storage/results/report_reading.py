@@ -1,0 +1,90 @@
+"""Read ``report.json`` of this release and of older ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cm4storage.core.errors import UserError
+from cm4storage.results.report_files import SCHEMA, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCHEMA_FILE = Path(__file__).parent / "schemas" / "report.schema.json"
+"""JSON Schema of the current version."""
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Return the report in a file, in the form of the current version.
+
+    Raises
+    ------
+    UserError
+        If there is none, or a newer release wrote it.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the report: {error}", where=str(path)) from error
+    return upgrade(document, str(path))
+
+
+def upgrade(document: Any, where: str) -> dict[str, Any]:
+    """Return a report in the form of the current version; what it does not know is null.
+
+    Parameters
+    ----------
+    where : str
+        Where it is from, for the text of an error.
+
+    Raises
+    ------
+    UserError
+        If it is no report, or a newer release wrote it.
+    """
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise UserError(
+            "this is no report of a run",
+            where=where,
+            advice="name the folder of a run, such as results/training/unet3d/run/<time>",
+        )
+    version = document.get("version")
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise UserError(
+            f"the report has version {version}; this release reads up to {VERSION}",
+            where=where,
+            advice="use the release that wrote it, or a newer one",
+        )
+    report = dict(document)
+    while report["version"] < VERSION:
+        report = _STEPS[report["version"]](report)
+    return report
+
+
+def _from_version_1(report: dict[str, Any]) -> dict[str, Any]:
+    """Add what version 1 lacked: what the client spent, settings, versions, git, file system."""
+    versions = (report.get("host") or {}).get("versions", {})
+    epochs = report.get("epochs") or [{}]
+    unknown = dict.fromkeys(
+        ("errors", "cpu_seconds", "cpu_seconds_per_gb", "peak_memory_bytes", "settings", "git",
+         "file_system", "dl_driver_version"),
+    )  # fmt: skip
+    known = {
+        "version": 2,
+        "page_cache_before_percent": epochs[0].get("page_cache_before_percent"),
+        "page_cache_after_percent": epochs[-1].get("page_cache_after_percent"),
+        "cm4storage_version": versions.get("cm4storage"),
+        "s3dlio_version": versions.get("s3dlio"),
+    }
+    timed: dict[str, Any] = {
+        name: [{"cpu_seconds": None, "cpu_seconds_per_gb": None} | each for each in report[name]]
+        for name in ("epochs", "evaluations")
+        if name in report
+    }
+    return {**report, **unknown, **known, **timed}
+
+
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}
+"""By version, what makes the next one of it."""
