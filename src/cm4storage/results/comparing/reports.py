@@ -62,15 +62,14 @@ def _load(place: Path) -> list[dict[str, Any]]:
 
 
 def _of_checkpoints(document: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the report of a run of checkpoints; refuse that of a newer release."""
     version, newest = document.get("version"), checkpoint_files.VERSION
-    if not isinstance(version, int) or version > newest:
-        raise UserError(
-            f"the report has version {version}; this release reads up to {newest}",
-            where=where,
-            advice="use the release that wrote it, or a newer one",
-        )
-    return document
+    if isinstance(version, int) and version <= newest:
+        return document
+    raise UserError(
+        f"the report has version {version}; this release reads up to {newest}",
+        where=where,
+        advice="use the release that wrote it, or a newer one",
+    )
 
 
 def _computed(folder: Path) -> dict[str, Any]:
