@@ -184,8 +184,8 @@ def test_published_report_over_runs(tree):
 def published():
     """Return the published submissions that are at hand: where a variable says, or nearby."""
     named = os.environ.get("CM4STORAGE_PUBLISHED_RESULTS")
-    nearby = Path(__file__).resolve().parents[3]
-    return [Path(named)] if named else sorted(nearby.glob("*/*/mlperf-storage-results-v*"))
+    nearby = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
+    return [Path(named)] if named else sorted(nearby.glob("mlperf-storage-results-v*"))
 
 
 @pytest.mark.skipif(not published(), reason="no published results are at hand")
