@@ -16,6 +16,10 @@ import pytest
 from safetensors.numpy import load_file
 
 import cm4storage
+from cm4storage.checkpoint.encoding import Encoding
+from cm4storage.checkpoint.payload import GeneratedPayload
+from cm4storage.checkpoint.tensors import Tensor
+from cm4storage.checkpoint.writing import write_file
 from cm4storage.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -171,6 +175,32 @@ def test_a_failed_checkpoint_keeps_neither_threads_nor_the_state(tmp_path, is_as
             assert set(threading.enumerate()) <= before
         finally:
             gc.enable()
+
+
+def test_an_interrupt_passes_while_a_client_s_thread_takes_the_blocks():
+    begun, goes_on = threading.Event(), threading.Event()
+
+    class Slow(GeneratedPayload):
+        def fill(self, *_):
+            begun.set()
+            goes_on.wait(10)
+
+    class Interrupted:
+        """Stands for a store whose client takes the blocks in a thread of its own."""
+
+        def write(self, _key, chunks):
+            self.thread = threading.Thread(target=lambda: [len(each) for each in chunks])
+            self.thread.start()
+            begun.wait(10)
+            raise KeyboardInterrupt
+
+    store = Interrupted()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_file(store, "k", Slow([Tensor("a", "U8", (100,))]), Encoding(), {})
+    finally:
+        goes_on.set()
+        store.thread.join()
 
 
 @pytest.fixture

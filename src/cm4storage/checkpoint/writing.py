@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,8 +86,12 @@ def write_file(
         If the storage fails.
     """
     stream = _Stream(payload, encoding, metadata, note or _say_nothing)
-    with closing(stream.chunks()) as chunks:  # also after a fault: its threads end, not some day
+    chunks = stream.chunks()
+    try:
         stored_bytes = store.write(key, chunks)
+    except Exception:  # after an interrupt a client's thread may still be in it
+        chunks.close()  # its threads end now, not some day
+        raise
     return stream.written(key, stored_bytes)
 
 
