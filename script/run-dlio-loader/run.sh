@@ -3,10 +3,10 @@ flags=()
 [[ ${MLPERF_STORAGE_COLD-} == yes ]] && flags+=(--cold)
 [[ ${MLPERF_STORAGE_RECORD_ORDER-} =~ ^(yes|[Tt]rue)$ ]] && flags+=(--record_order)
 if [[ ${MLPERF_STORAGE_CHECKPOINT-} == yes ]]; then
-  flags+=(--checkpoint "--checkpoint_compression=$MLPERF_STORAGE_CHECKPOINT_COMPRESSION")
+  flags+=(--checkpoint)
   [[ $MLPERF_STORAGE_CHECKPOINT_ASYNC == yes ]] && flags+=(--checkpoint_async)
   [[ $MLPERF_STORAGE_CHECKPOINT_FSYNC == yes ]] && flags+=(--checkpoint_fsync)
-  for option in steps epochs level keep_last dir on_error; do
+  for option in steps epochs compression level keep_last dir on_error; do
     value=MLPERF_STORAGE_CHECKPOINT_${option^^}
     [[ -n ${!value-} ]] && flags+=("--checkpoint_$option=${!value}")
   done

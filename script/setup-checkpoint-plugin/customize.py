@@ -13,8 +13,8 @@ def preprocess(i):
         )
     if env.get("MLPERF_STORAGE_CHECKPOINT_STEPS") and env.get("MLPERF_STORAGE_CHECKPOINT_EPOCHS"):
         return _error("--checkpoint_steps and --checkpoint_epochs: say one of them")
-    compression = env.get("MLPERF_STORAGE_CHECKPOINT_COMPRESSION") or "none"
-    if env.get("MLPERF_STORAGE_CHECKPOINT_LEVEL") and compression == "none":
+    compression = env.get("MLPERF_STORAGE_CHECKPOINT_COMPRESSION") or ""
+    if env.get("MLPERF_STORAGE_CHECKPOINT_LEVEL") and not compression:
         return _error(
             "--checkpoint_level is that of zstd: add _zstd to the tags of setup,checkpoint,plugin, "
             "or _checkpoint.zstd to those of the run"

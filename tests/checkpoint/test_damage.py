@@ -77,8 +77,6 @@ def test_a_flipped_bit_anywhere_is_found(
     file = written(store, encoding)
     sound = (tmp_path / "f").read_bytes()
     places = [*range(0, 4200, 331), len(sound) // 2, *range(len(sound) - 900, len(sound), 97)]
-    if file.zstd_frames:  # the table at the end serves others, and is not read here
-        places = [place for place in places if place < sum(file.zstd_frames)]
     for place in places:
         (tmp_path / "f").write_bytes(sound)
         flip(tmp_path / "f", place)

@@ -87,6 +87,31 @@ def test_files_have_the_names_and_sizes_of_the_layout(
     )
 
 
+def test_the_first_checkpoint_does_not_wait_for_code(tmp_path: Path) -> None:
+    """What a rank imports to write is there before the first barrier, where the time begins."""
+    place = job(tmp_path, ranks=1)
+    script = f"""
+import sys
+from cm4storage.checkpoint.runs.cycle import Cycle
+from cm4storage.checkpoint.runs.job import CheckpointJob
+from cm4storage.ranks.communicator import SingleProcess
+from cm4storage.storage.opening import open_store
+class Ranks(SingleProcess):
+    known = None
+    def barrier(self):
+        self.known = self.known or set(sys.modules)
+job, ranks = CheckpointJob.from_document({place.to_document()!r}), Ranks()
+with open_store(job.location) as store:
+    Cycle(job, ranks, store, lambda count: None).run()
+late = [name for name in set(sys.modules) - ranks.known]
+print(sorted(name for name in late if name.startswith(("cryptography", "cm4storage.checkpoint"))))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"
+
+
 def test_no_two_files_hold_the_same(written: tuple[Path, CheckpointRunRecord]) -> None:
     folder, record = written
     tails = [path.read_bytes()[-20_000:-10_000] for path in folder.rglob("*.pt")]
@@ -235,6 +260,15 @@ def test_damage_is_found_and_named(copied: Path, change: str, message: str) -> N
         run(copied, READ_ONLY)
     assert "rank 1 of 3" in caught.value.where
     assert path.name in caught.value.where
+
+
+def test_an_archive_of_a_later_zip_version_is_damaged(copied: Path) -> None:
+    path = next(copied.glob("global_epoch1_step1/*_model_states.pt"))
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 6] ^= 128  # the version that is needed to read it
+    path.write_bytes(content)
+    with pytest.raises(StorageFault, match="it has no directory at its end: zip file version"):
+        run(copied, READ_ONLY)
 
 
 def test_every_flip_in_a_small_archive_is_found_or_meaningless(copied: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+LOADER = Path(__file__).parents[2] / "script/run-dlio-loader/run.sh"
 MODEL = "model.model_size_bytes=50000"
 
 
@@ -77,6 +80,29 @@ def test_wrong_options_are_refused_before_anything_is_read(run):
     assert "compression_level must be 1 to 22" in done.stderr
 
 
+def test_who_asks_for_checkpoints_and_gets_none_is_told(run):
+    done = run("--checkpoint_steps=1000", "-q")
+    assert done.returncode == 0
+    assert "warning: no checkpoint was due in the 10 steps of 2 epochs" in done.stderr
+
+
+def test_the_plugin_may_be_named_by_its_class(cm4storage, tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        """
+model: {name: own, model_size_bytes: 5000}
+dataset: {format: npz, num_files_train: 4, record_length_bytes: 2000}
+train: {epochs: 1, computation_time: 0}
+plugins: [{cm4storage.CheckpointPlugin: {steps_between_checkpoints: 2}}]
+"""
+    )
+    common = ["--workload=w.json", "--data_dir=data"]
+    assert cm4storage("workload", "--config=own.yaml", "--out=w.json").returncode == 0
+    assert cm4storage("generate", *common).returncode == 0
+    done = cm4storage("run", *common)
+    assert done.returncode == 0, done.stderr
+    assert f"2 checkpoints: file://{tmp_path}/data/checkpoints/own-" in done.stderr
+
+
 def test_dlios_command_line_writes_them_where_dlio_does(cm4storage, tmp_path):
     words = [
         "workload=default", "++workload.workflow.generate_data=True",
@@ -128,3 +154,23 @@ def test_an_interrupt_gives_a_checkpoint_in_the_background_up(
     assert process.returncode == (130 if number == signal.SIGINT else 143), said
     assert "Traceback" not in said
     assert [path for path in place.rglob("*") if path.is_file()] == []
+
+
+def test_the_recipe_leaves_to_the_workload_what_nobody_chose(tmp_path):
+    """Without _zstd, a workload's own compression stands."""
+    launcher = tmp_path / "launcher.sh"
+    launcher.write_text('printf "%s\\n" "$@"\n')
+    names = ("WORKLOAD_FILE", "DATA_URI", "RESULTS_DIR", "CHECKPOINT_ASYNC", "CHECKPOINT_FSYNC")
+    chosen = dict.fromkeys(names, "no") | {"LAUNCHER": str(launcher), "CHECKPOINT": "yes"}
+
+    def flags(compression):
+        variables = chosen | {"CHECKPOINT_COMPRESSION": compression}
+        environment = {f"MLPERF_STORAGE_{name}": value for name, value in variables.items()}
+        done = subprocess.run(
+            ["bash", LOADER], env=os.environ | environment, check=True, capture_output=True,
+            text=True,
+        )  # fmt: skip
+        return [line for line in done.stdout.splitlines() if line.startswith("--checkpoint")]
+
+    assert flags("") == ["--checkpoint"]
+    assert flags("zstd") == ["--checkpoint", "--checkpoint_compression=zstd"]

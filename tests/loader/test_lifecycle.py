@@ -249,3 +249,15 @@ def test_a_wrong_plugin_is_an_error_before_anything_is_read(tmp_path, value, mes
             cm4storage.load_workload(tmp_path / "own.yaml", THREE_STEPS), data_dir=tmp_path / "no"
         )
     assert not (tmp_path / "no").exists()
+
+
+def test_attributes_that_mean_something_else_do_not_spoil_the_record(data_dir, tmp_path):
+    diary = Diary()
+    diary.checkpoints, diary.options = 7, {"where": tmp_path, "lr": 0.1, ("a",): 1}
+    other = Diary("other")
+    other.checkpoints, other.options = ["mine"], "none"
+    report = cm4storage.run(load(), data_dir=data_dir, plugins=[diary, other])
+    report.record.save(tmp_path)
+    assert report.record.checkpoints == []
+    told = report.record.conduct["plugin_options"]
+    assert told == {"diary": {"where": str(tmp_path), "lr": 0.1}, "other": {}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,7 +79,7 @@ class Checkpoints:
         Raises
         ------
         StorageFault
-            If the storage fails; what was there before is still there.
+            If the storage fails; the checkpoints of other steps are still there.
         """
         key, manifest_key = self._key(step, "ckpt"), self._key(step, "json")
         # An older one of the same step must not describe the new file.
@@ -154,8 +154,15 @@ class Checkpoints:
         }
         return arrays if manifest.structure is None else nested(manifest.structure, arrays)
 
-    def keep_last(self, count: int) -> list[int]:
+    def keep_last(self, count: int, up_to: int | None = None) -> list[int]:
         """Remove all but the newest `count` checkpoints, and what broken-off writing left.
+
+        Parameters
+        ----------
+        count : int
+        up_to : int, optional
+            The step that was just saved. Later ones are those that the run was not restored from:
+            they neither count, since nothing says that they can be read, nor are they removed.
 
         Returns
         -------
@@ -163,10 +170,11 @@ class Checkpoints:
             The steps of the complete ones that are gone.
         """
         kinds = self._kinds()
-        complete = sorted(step for step, found in kinds.items() if "json" in found)
+        steps = sorted(step for step in kinds if up_to is None or step <= up_to)
+        complete = [step for step in steps if "json" in kinds[step]]
         kept = complete[-count:] if count else []
         removed = complete[: len(complete) - len(kept)]
-        for step in sorted(kinds):
+        for step in steps:
             if step in kept or (kept and step > kept[-1]):
                 continue
             self._store.delete(self._key(step, "json"))  # first: it says that the file is there
@@ -189,9 +197,13 @@ class Checkpoints:
         key = self._key(step, "json")
         try:
             with self._store.read(key) as view:
-                return Manifest.from_json(bytes(view), f"{self._store.uri}/{key}")
+                manifest = Manifest.from_json(bytes(view), f"{self._store.uri}/{key}")
         except MissingObject as error:
             raise UserError("its writing did not end: it has no manifest") from error
+        if manifest.step != step:
+            raise UserError(f"its manifest is that of step {manifest.step}")
+        # The file beside it, also where the run's folder has been copied under another name.
+        return replace(manifest, file=replace(manifest.file, key=self._key(step, "ckpt")))
 
     def _check_length(self, manifest: Manifest) -> None:
         file = manifest.file

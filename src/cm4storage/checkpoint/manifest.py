@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import xxhash
+
 from cm4storage.checkpoint.written import WrittenFile
 from cm4storage.core.errors import UserError
 
@@ -58,6 +60,7 @@ class Manifest:
             "structure": self.structure,
             "file": self.file.to_document(),
         }
+        document["digest"] = _digest(document)
         return json.dumps(document, indent=1, allow_nan=False).encode()
 
     @classmethod
@@ -73,8 +76,9 @@ class Manifest:
             document = json.loads(text)
             version = _version_of(document)
             if version <= VERSION:
+                _compare(document)
                 return _from_document(document)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 "the manifest of the checkpoint cannot be read",
                 where=where,
@@ -91,6 +95,17 @@ def _version_of(document: Mapping[str, Any]) -> int:
     if document["schema"] != SCHEMA:
         raise KeyError(SCHEMA)
     return int(document["version"])
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """Return the XXH3 of a manifest: nothing else would tell that a number in it has changed."""
+    rest = {key: value for key, value in document.items() if key != "digest"}
+    return xxhash.xxh3_128_hexdigest(json.dumps(rest, sort_keys=True).encode())
+
+
+def _compare(document: Mapping[str, Any]) -> None:
+    if document["digest"] != _digest(document):
+        raise ValueError("its digest differs")
 
 
 def _from_document(document: Mapping[str, Any]) -> Manifest:

@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass, replace
+from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.checkpoint.background import Background
@@ -157,8 +158,8 @@ class CheckpointPlugin(Plugin):
     def initialize(self, context: RunContext | None = None) -> None:
         """Open the store; `context` is None in another loop."""
         self._context = context
-        if context is not None:
-            self._interrupted = context.interrupted
+        self._background = Background()  # the last run's has ended
+        self._interrupted = threading.Event() if context is None else context.interrupted
         location = self._place()
         if context is not None:  # what it imports is not for the first checkpoint to wait for
             payload_of(context.workload, 0, context.ranks.rank)
@@ -169,7 +170,7 @@ class CheckpointPlugin(Plugin):
 
     def before_epoch(self, epoch: int) -> None:
         """Note the number of the epoch."""
-        self._epoch = epoch
+        self._epoch = index(epoch)
 
     def after_step(self, step: int, state: StateSource = None) -> None:
         """Write a checkpoint if one is due.
@@ -190,22 +191,22 @@ class CheckpointPlugin(Plugin):
         UserError
             If there is no state, or something in it that cannot be saved.
         """
-        self._step = step
+        self._step = index(step)  # those of numpy and torch are no numbers for JSON
         if self._background.is_ready:
             self._collect()
-        if self._steps.is_due(step):
-            self._save(step, state)
+        if self._steps.is_due(self._step):
+            self._save(self._step, state)
 
     def after_epoch(self, epoch: int, state: StateSource = None) -> None:
         """Write a checkpoint if one is due; see `after_step`.
 
         Its step is the last of the epoch, or the epoch where nobody tells of steps.
         """
-        self._epoch = epoch
+        self._epoch = index(epoch)
         if self._background.is_ready:
             self._collect()
-        if self._epochs.is_due(epoch):
-            self._save(self._step or epoch, state)
+        if self._epochs.is_due(self._epoch):
+            self._save(self._step or self._epoch, state)
 
     def finalize(self) -> None:
         """Wait for what is written in the background, or give it up; close the store."""
@@ -243,7 +244,7 @@ class CheckpointPlugin(Plugin):
         if convert is not None:
             state = _converted(state, convert)
         manifest = found.manifest
-        self._step, self._epoch = manifest.step, manifest.epoch
+        self._epoch = manifest.epoch
         self._steps.is_due(manifest.step)
         if manifest.epoch is not None:
             self._epochs.is_due(manifest.epoch)
@@ -324,6 +325,7 @@ class CheckpointPlugin(Plugin):
                 provenance=self._provenance(),
             )
         except StorageFault as fault:
+            fault = _without_frames(fault) if self.settings.on_error == "warn" else fault
             return _Ended(local_now(), time.perf_counter() - begin, fault=fault)
         file = manifest.file
         ended = _Ended(
@@ -331,7 +333,7 @@ class CheckpointPlugin(Plugin):
         )
         try:
             if self.settings.keep_last is not None:
-                catalogue.keep_last(self.settings.keep_last)
+                catalogue.keep_last(self.settings.keep_last, begun.step)
         except StorageFault as fault:
             return replace(ended, fault=fault)
         return ended
@@ -353,7 +355,8 @@ class CheckpointPlugin(Plugin):
         self.checkpoints.append(record)
         if ended.fault is None:
             return
-        what = f"the checkpoint of step {begun.step} failed: {ended.fault.what}"
+        failed = "failed" if not ended.key else "is complete, but no older one could be removed"
+        what = f"the checkpoint of step {begun.step} {failed}: {ended.fault.what}"
         if self.settings.on_error == "stop":
             ended.fault.what = what
             ended.fault.advice = ended.fault.advice or _ADVICE
@@ -387,6 +390,15 @@ class _Interruptible:
         if self._interrupted.is_set():
             raise _GivenUp
         self._payload.fill(number, start, buffer)
+
+
+def _without_frames(fault: StorageFault) -> StorageFault:
+    """Return a fault that the run survives, without the frames that still hold the state."""
+    error: BaseException | None = fault
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+    return fault
 
 
 def _newest_state(checkpoints: Checkpoints) -> tuple[Found, Any]:

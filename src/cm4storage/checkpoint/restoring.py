@@ -10,6 +10,7 @@ import xxhash
 
 from cm4storage.checkpoint.encoding import BLOCK_BYTES, Encoding
 from cm4storage.checkpoint.in_order import in_order
+from cm4storage.checkpoint.seek_table import seek_table
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.units import MIB
 from cm4storage.storage.buffers import BufferPool, give_back
@@ -81,6 +82,7 @@ def read_file(
             meaning="all tensors are as they were written",
             advice=_AGAIN,
         )
+    reader.check_table()
 
 
 def verify_file(store: Store, written: WrittenFile) -> None:
@@ -158,6 +160,23 @@ class _Reader:
                 meaning="it was cut off or written again by something else",
                 advice=_AGAIN,
             )
+
+    def check_table(self) -> None:
+        """Compare the table behind the compressed blocks, if there is one."""
+        lengths = self._written.zstd_frames
+        if lengths is None:
+            return
+        bounds = map(self._written.layout.bounds, range(len(lengths)))
+        expected = seek_table(lengths, [end - begin for begin, end in bounds])
+        start = self._frames[-1]
+        with self._store.read(self._written.key, start=start, length=len(expected)) as table:
+            if bytes(table) != expected:
+                raise DamagedCheckpoint(
+                    "the checkpoint is damaged: the table at its end has changed",
+                    where=f"{self._where}, byte {start}",
+                    meaning="all tensors are as they were written",
+                    advice=_AGAIN,
+                )
 
     def block(self, number: int, only: int | None = None) -> _Block:
         """Return a block, or of it nothing but one tensor's data."""

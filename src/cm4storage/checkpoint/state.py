@@ -6,6 +6,7 @@ tensors of a file; everything else (numbers, texts, the nesting itself) becomes 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,8 @@ _BY_NUMPY_NAME: Final = {
     "bfloat16": "BF16",
 }
 _PLAIN: Final = (str, int, float, bool, type(None))
+_TAKEN: Final = "__metadata__"
+"""No tensor may have this name in a safetensors file."""
 
 
 class StatePayload:
@@ -66,6 +69,7 @@ class StatePayload:
     def __init__(self, state: Mapping[str, Any]) -> None:
         self.tensors: list[Tensor] = []
         self._arrays: list[npt.NDArray[np.uint8]] = []
+        self._names = {_TAKEN}
         self.structure = self._flat(state, "")
 
     def fill(self, number: int, start: int, buffer: memoryview) -> None:
@@ -87,6 +91,8 @@ class StatePayload:
             items = [self._flat(each, _below(name, n)) for n, each in enumerate(value)]
             return {"tuple" if isinstance(value, tuple) else "list": items}
         if type(value) in _PLAIN:
+            if isinstance(value, float) and not math.isfinite(value):
+                return {"float": str(value)}  # JSON has neither infinities nor NaN
             return {"value": value}
         return {"tensor": self._add(value, name)}
 
@@ -98,9 +104,19 @@ class StatePayload:
                 where=name,
                 meaning="arrays, tensors, numbers, texts and their lists and mappings can be saved",
             )
-        self.tensors.append(Tensor(name, dtype, shape))
+        unique = self._unique(name)
+        self.tensors.append(Tensor(unique, dtype, shape))
         self._arrays.append(data)
-        return name
+        return unique
+
+    def _unique(self, name: str) -> str:
+        """Return a name that no other tensor has: ``{"a.b": x, "a": {"b": y}}`` has one twice."""
+        unique, count = name, 1
+        while unique in self._names:
+            count += 1
+            unique = f"{name}~{count}"
+        self._names.add(unique)
+        return unique
 
 
 def _below(name: str, key: object) -> str:
@@ -164,5 +180,7 @@ def nested(structure: Any, arrays: Mapping[str, Any]) -> Any:
         return {key: nested(value, arrays) for key, value in content}
     if kind == "value":
         return content
+    if kind == "float":
+        return float(content)
     items: Sequence[Any] = [nested(each, arrays) for each in content]
     return tuple(items) if kind == "tuple" else items

@@ -18,7 +18,7 @@ from cm4storage.core.units import MIB
 from cm4storage.storage.buffers import BufferPool, give_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from cm4storage.checkpoint.encoding import Encoding
     from cm4storage.checkpoint.layout import Span
@@ -86,7 +86,12 @@ def write_file(
         If the storage fails.
     """
     stream = _Stream(payload, encoding, metadata, note or _say_nothing)
-    stored_bytes = store.write(key, stream.chunks())
+    chunks = stream.chunks()
+    try:
+        stored_bytes = store.write(key, chunks)
+    except Exception:  # after an interrupt a client's thread may still be in it
+        chunks.close()  # its threads end now, not some day
+        raise
     return stream.written(key, stored_bytes)
 
 
@@ -117,7 +122,7 @@ class _Stream:
         self._frames: list[int] = []
         self._originals: list[int] = []
 
-    def chunks(self) -> Iterator[memoryview]:
+    def chunks(self) -> Generator[memoryview]:
         """Yield the file; each part is valid until the next is asked for."""
         blocks, threads = range(self._layout.blocks), self._encoding.threads
         with in_order(self._make, blocks, threads=threads, drop=_give_back) as made_blocks:
@@ -182,7 +187,7 @@ class _Stream:
         lead = self._container.lead(span.tensor, before)
         return lead[span.start : span.start + span.length]
 
-    def _end(self) -> Iterator[memoryview]:
+    def _end(self) -> Generator[memoryview]:
         checksums = self._crc32_of if self._container.wants_crc32 else ()
         tail = self._container.tail(checksums)
         if tail:

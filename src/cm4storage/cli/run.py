@@ -13,7 +13,6 @@ from cm4storage.core.units import format_bytes, format_count, format_seconds
 from cm4storage.dataset.opening import open_dataset, open_unverified
 from cm4storage.loader.benchmark import Job, run_and_save
 from cm4storage.loader.limits import Conduct, Limits
-from cm4storage.workload.plugin_choice import CHECKPOINT
 from cm4storage.workload.resolved import load
 
 if TYPE_CHECKING:
@@ -92,16 +91,22 @@ def _job(args: argparse.Namespace, resolved: Resolved, place: StoreLocation) -> 
     )
 
 
-def _tell_checkpoints(console: Console, record: RunRecord) -> None:
+def _tell_checkpoints(console: Console, record: RunRecord, *, were_asked_for: bool) -> None:
     written = [each for each in record.checkpoints if not each.error]
     for checkpoint in record.checkpoints:
         if checkpoint.error:
             console.complain(f"warning: the checkpoint of step {checkpoint.step} failed:")
             console.complain(f"  {checkpoint.error}")
     if written:
-        place = record.conduct["plugin_options"][CHECKPOINT]["location"]
+        options_of_all = record.conduct["plugin_options"].values()
+        places = sorted({str(each["location"]) for each in options_of_all if "location" in each})
         run_id = written[0].key.rpartition("/")[0]
-        console.say(f"{format_count(len(written), 'checkpoint')}: {place}/{run_id}")
+        where = ", ".join(f"{place}/{run_id}" for place in places)
+        console.say(f"{format_count(len(written), 'checkpoint')}: {where}")
+    elif were_asked_for and not record.checkpoints:
+        steps = format_count(sum(len(epoch.compute_s) for epoch in record.epochs), "step")
+        epochs = format_count(len(record.epochs), "epoch")
+        console.complain(f"warning: no checkpoint was due in the {steps} of {epochs}")
 
 
 def _tell(args: argparse.Namespace, console: Console, finished: Finished) -> int:
@@ -112,7 +117,8 @@ def _tell(args: argparse.Namespace, console: Console, finished: Finished) -> int
     if skipped:
         console.complain(f"warning: {format_count(skipped, 'file')} skipped, the first because of")
         console.complain(f"  {record.faults[0]}")
-    _tell_checkpoints(console, record)
+    asked = checkpoint_options.given(args) is not None
+    _tell_checkpoints(console, record, were_asked_for=asked)
     console.say(f"read {format_bytes(total_bytes)} in {format_seconds(seconds)}")
     options.say_retries(console, record.retries)
     console.say(f"record of the run: {finished.folder}")

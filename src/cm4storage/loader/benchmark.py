@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,7 +18,7 @@ from cm4storage.loader.running import Outcome, Trainer
 from cm4storage.loader.sampling import Sampler, sampled
 from cm4storage.plugins.lifecycle import Lifecycle, RunContext
 from cm4storage.ranks.communicator import SingleProcess
-from cm4storage.results.records import RunRecord
+from cm4storage.results.records import CheckpointRecord, RunRecord
 from cm4storage.results.time_series import FILE_NAME
 from cm4storage.storage.opening import client_of
 from cm4storage.workload.rules import require_training
@@ -191,7 +192,9 @@ def _record(
         conduct=asdict(job.conduct) | {"own_parts": job.plugins.given()} | _plugins(job),
         faults=outcome.counters.faults,
         retries=dataset.store.retries,
-        checkpoints=lifecycle.gathered("checkpoints"),
+        checkpoints=[
+            each for each in lifecycle.gathered("checkpoints") if isinstance(each, CheckpointRecord)
+        ],
         plugins=lifecycle.spent_s,
         peak_memory_bytes=peak_memory_bytes(),
     )
@@ -218,9 +221,18 @@ def _plugins(job: Job) -> dict[str, Any]:
     changed = {n: getattr(p, "changed_options", []) for n, p in job.lifecycle.items() if n in known}
     return {
         "added_plugins": [name for name in job.lifecycle if name not in known],
-        "plugin_options": {n: getattr(p, "options", {}) for n, p in job.lifecycle.items()},
+        "plugin_options": {n: _options(p) for n, p in job.lifecycle.items()},
         "changed_options": {name: options for name, options in changed.items() if options},
     }
+
+
+def _options(plugin: Plugin) -> dict[str, Any]:
+    """Return the options of a plugin as JSON can have them; others may mean anything by it."""
+    options = getattr(plugin, "options", None)
+    if not isinstance(options, dict):
+        return {}
+    plain: dict[str, Any] = json.loads(json.dumps(options, default=str, skipkeys=True))
+    return plain
 
 
 def _stages(counters: ReadCounters) -> dict[str, Histogram]:

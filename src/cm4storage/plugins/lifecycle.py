@@ -132,9 +132,12 @@ class Lifecycle:
         return list(self._plugins)
 
     def gathered(self, attribute: str) -> list[Any]:
-        """Return what plugins have in lists of this name, such as ``checkpoints``."""
+        """Return what plugins have in lists of this name, such as ``checkpoints``.
+
+        What is no list belongs to a plugin that means something else by the name.
+        """
         lists = [getattr(plugin, attribute, ()) for plugin in self._plugins.values()]
-        return [item for items in lists for item in items]
+        return [item for items in lists if isinstance(items, list) for item in items]
 
     @contextlib.contextmanager
     def running(self, context: RunContext) -> Iterator[None]:

@@ -78,9 +78,15 @@ def _figures(report: dict[str, Any], kind: str) -> list[str]:
     ]
     if kind == "load":
         lines.append(_row("page cache", _page_cache(report["page_cache"])))
-    elif report["storage"]["fsync"]:
-        lines.append(_row("durability", "each file was synced"))
+    else:
+        lines.append(_row("durability", _durability(report["storage"])))
     return lines
+
+
+def _durability(storage: dict[str, Any]) -> str:
+    if storage["backend"] not in ("file", "directio"):
+        return "the service acknowledged each file; what it syncs is its own affair"
+    return "each file was synced" if storage["fsync"] else "not synced: it may be in memory only"
 
 
 def _mean(report: dict[str, Any], name: str, unit: str) -> str:

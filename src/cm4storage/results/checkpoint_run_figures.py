@@ -35,6 +35,10 @@ _TUNABLE_KEYS = TUNABLE_KEYS | {
     "checkpoint.num_checkpoints_write",
 }
 
+_SUBSET_KEYS = {"checkpoint.mode", "model.parallelism.data"}
+_SUBSET_RANKS = 8
+"""What the subset mode of MLPerf Storage v2.0 runs, of all the ranks of a model."""
+
 
 @dataclass(frozen=True)
 class CheckpointFigures:
@@ -100,12 +104,24 @@ class CheckpointRunFigures:
         """Why the figures cannot be held against those of the workload as it is published."""
         if self.workload.scale == "quick":
             return ["quick scale"]
-        layout = self.record.layout
-        reasons, prescribed = [], layout["prescribed_ranks"]
-        if prescribed and self.ranks != prescribed and not layout["is_subset"]:
-            reasons.append(f"{format_count(self.ranks, 'rank')} in place of {prescribed}")
-        changed = sorted(set(self.record.workload["overrides"]) - _TUNABLE_KEYS)
+        reasons = self._other_ranks()
+        asked = set(self.record.workload["overrides"]) - _TUNABLE_KEYS
+        changed = sorted(asked - (_SUBSET_KEYS if self._is_whole_subset else set()))
         return reasons + [f"{key} was changed" for key in changed]
+
+    def _other_ranks(self) -> list[str]:
+        layout = self.record.layout
+        prescribed = _SUBSET_RANKS if layout["is_subset"] else layout["prescribed_ranks"]
+        if not layout["prescribed_ranks"] or self.ranks == prescribed:
+            return []
+        return [f"{format_count(self.ranks, 'rank')} in place of {prescribed}"]
+
+    @property
+    def _is_whole_subset(self) -> bool:
+        """Whether this is the subset mode of the rules: 8 of the ranks that are prescribed."""
+        layout = self.record.layout
+        grid = layout["tensor"] * layout["pipeline"] * layout["data"]
+        return bool(layout["is_subset"] and grid == layout["prescribed_ranks"])
 
     def of(self, kind: OperationKind) -> list[CheckpointFigures]:
         """Return the figures of all that was written, or read."""

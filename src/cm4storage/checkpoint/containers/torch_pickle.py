@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from cm4storage.core.errors import InternalError
+from cm4storage.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,8 @@ def pickled(tensors: Sequence[Tensor]) -> bytes:
 
     Raises
     ------
-    InternalError
-        For a type that PyTorch has no storage of.
+    UserError
+        For a type that PyTorch has no storage of, or a name that is a tensor and a dictionary.
     """
     root: dict[str, Any] = {}
     for number, tensor in enumerate(tensors):
@@ -45,8 +45,21 @@ def pickled(tensors: Sequence[Tensor]) -> bytes:
         place = root
         for folder in folders:
             place = place.setdefault(folder, {})
+            if not isinstance(place, dict):
+                raise _not_both(tensor.name)
+        if name in place:
+            raise _not_both(tensor.name)
         place[name] = _tensor(number, tensor)
     return b"\x80\x02" + _dictionary(root) + b"."
+
+
+def _not_both(name: str) -> UserError:
+    return UserError(
+        "a name in the state is that of a tensor and that of a dictionary",
+        where=name,
+        meaning="in files for torch.load each / in a name goes one dictionary deeper",
+        advice="rename one of them, or write safetensors",
+    )
 
 
 def _dictionary(items: dict[str, Any]) -> bytes:
@@ -59,7 +72,12 @@ def _dictionary(items: dict[str, Any]) -> bytes:
 
 def _tensor(number: int, tensor: Tensor) -> bytes:
     if tensor.dtype not in _STORAGES:
-        raise InternalError(f"PyTorch has no storage of {tensor.dtype}")
+        raise UserError(
+            f"files for torch.load cannot hold elements of type {tensor.dtype}",
+            where=tensor.name,
+            meaning=f"they can hold {', '.join(_STORAGES)}",
+            advice="convert it, or write safetensors",
+        )
     storage = (
         b"(" + _text("storage") + f"ctorch\n{_STORAGES[tensor.dtype]}\n".encode()
         + _text(str(number)) + _text("cpu") + _integer(tensor.elements) + b"tQ"

@@ -100,7 +100,7 @@ def _entries(store: Store, key: str, length: int, where: str) -> list[_Entry]:
     try:
         with zipfile.ZipFile(io.BufferedReader(_Tail(store, key, length), _TAIL_BYTES)) as archive:
             found = archive.infolist()
-    except (zipfile.BadZipFile, struct.error, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, struct.error, ValueError, EOFError, NotImplementedError) as error:
         raise _damaged(f"it has no directory at its end: {error}", where) from error
     entries = [_Entry(i.filename, i.header_offset, i.file_size, i.CRC) for i in found]
     if any(info.compress_type != zipfile.ZIP_STORED for info in found):

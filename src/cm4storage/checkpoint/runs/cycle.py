@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from cm4storage.checkpoint.containers import container_of
 from cm4storage.checkpoint.models.layout import folder_of
 from cm4storage.checkpoint.payload import GeneratedPayload, OnesPayload
 from cm4storage.checkpoint.runs.archive_reading import read_archive
@@ -86,6 +88,7 @@ class Cycle:
             None where there is no page cache to be looked at, or nothing was read.
         """
         job, rank = self._job, self._ranks.rank
+        self._load_code()
         done = [self._timed("save", n, rank, self._save) for n in range(1, job.writes + 1)]
         if job.reads == 0:
             return done, None
@@ -99,6 +102,12 @@ class Cycle:
         """Return whose files this rank reads."""
         shift = SHIFT_ON_ONE_HOST if self._section.recovery_rank_shift else 0
         return (self._ranks.rank + shift) % self._ranks.size
+
+    def _load_code(self) -> None:
+        """Import what writing needs: the first checkpoint must not wait for it."""
+        for file in islice(self._layout.files(self._ranks.rank), 1):
+            self._payload(file, 1, 0).fill(0, 0, memoryview(bytearray(1)))
+            container_of(self._encoding.container, file.tensors[:1], {})
 
     def _timed(
         self, kind: OperationKind, number: int, source: int, do: Callable[[int, int], _Work]

@@ -115,7 +115,7 @@ def checkpoint_storage_facts(figures: CheckpointRunFigures) -> Facts:
         ("client", storage["client"]),
         ("server", storage["server"]),
         ("files for", "torch.load" if storage["container"] == "torch" else storage["container"]),
-        ("synced", "yes" if storage["fsync"] else "no"),
+        ("synced", _synced(storage)),
         ("threads of a rank", storage.get("threads_per_rank")),
         ("requests sent again", storage["retries"]),
         ("pause before each", wording.duration(abs(section.time_between_checkpoints))),
@@ -135,6 +135,12 @@ def checkpoint_identity_facts(figures: CheckpointRunFigures) -> Facts:
         ("start", record.start.replace("T", " ")),
         ("end", record.end.replace("T", " ")),
     )
+
+
+def _synced(storage: dict[str, Any]) -> str:
+    if storage["backend"] not in ("file", "directio"):
+        return ""  # a service decides that itself
+    return "yes" if storage["fsync"] else "no"
 
 
 def _known(*pairs: tuple[str, Any]) -> Facts:
