@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -90,7 +91,8 @@ def write_file(
     try:
         stored_bytes = store.write(key, chunks)
     except Exception:  # after an interrupt a client's thread may still be in it
-        chunks.close()  # its threads end now, not some day
+        with contextlib.suppress(ValueError):  # so it may after a failure
+            chunks.close()  # its threads end now, not some day
         raise
     return stream.written(key, stored_bytes)
 
