@@ -113,6 +113,19 @@ def test_a_workload_needs_no_heavy_package(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("verb", ["run", "dlio"])
+def test_a_training_waits_for_nothing_that_only_checkpoints_need(verb):
+    program = (
+        f"import sys, cm4storage.cli.{verb}\n"
+        "late = ('plugin', 'catalogue', 'writing', 'restoring', 'runs.conducting')\n"
+        "print([name for name in late if f'cm4storage.checkpoint.{name}' in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_generate_says_why_and_finds_again(cm4storage, workload_file, tmp_path):
     options = [f"--workload={workload_file()}", "--data_dir=data", "--result_file=result.json"]
     first, second = cm4storage("generate", *options), cm4storage("generate", *options)

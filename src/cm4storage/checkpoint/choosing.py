@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cm4storage.checkpoint.plugin import CheckpointPlugin
-from cm4storage.checkpoint.settings import CheckpointSettings
 from cm4storage.plugins.lifecycle import plugin_of
 from cm4storage.workload.plugin_choice import CHECKPOINT
 
@@ -15,6 +13,7 @@ if TYPE_CHECKING:
     from cm4storage.plugins.lifecycle import Plugin
     from cm4storage.storage.location import StoreLocation
     from cm4storage.workload.model import Workload
+    from cm4storage.workload.plugin_choice import PluginChoice
 
 
 def plugins_of(
@@ -43,20 +42,27 @@ def plugins_of(
         names.append(CHECKPOINT)
     chosen = {choice.name: choice for choice in workload.plugins}
     for name in names:
-        if name != CHECKPOINT:
+        if name == CHECKPOINT:
+            plugins[name] = _checkpoint(workload, chosen.get(name), options or {}, location)
+        else:
             plugins[name] = plugin_of(chosen[name])
-            continue
-        settings = CheckpointSettings.of_section(workload.checkpoint)
-        if name in chosen:
-            settings = settings.with_options(dict(chosen[name].options))
-        plugins[name] = _checkpoint(settings, options or {}, location)
     return plugins
 
 
 def _checkpoint(
-    asked: CheckpointSettings, options: Mapping[str, object], location: StoreLocation | None
-) -> CheckpointPlugin:
+    workload: Workload,
+    choice: PluginChoice | None,
+    options: Mapping[str, object],
+    location: StoreLocation | None,
+) -> Plugin:
     """Return the plugin of a workload, with options before those that the workload asks for."""
+    # Not above: most runs write none, and would begin later for it.
+    from cm4storage.checkpoint.plugin import CheckpointPlugin
+    from cm4storage.checkpoint.settings import CheckpointSettings
+
+    asked = CheckpointSettings.of_section(workload.checkpoint)
+    if choice is not None:
+        asked = asked.with_options(dict(choice.options))
     settings = asked.with_options(options)
     plugin = CheckpointPlugin(None if settings.checkpoint_dir else location, settings)
     plugin.changed_options = settings.differing(asked)

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 import yaml
 
 from cm4storage.checkpoint.choosing import plugins_of
-from cm4storage.checkpoint.runs.dlio import conduct_checkpoints
 from cm4storage.cli import options
 from cm4storage.core.errors import UsageError, redact_url
 from cm4storage.loader.dlio_run import DlioRun, checkpoint_location, hydra_config
-from cm4storage.report.checkpoint_table import render_checkpoints
 from cm4storage.report.table import render
-from cm4storage.results import checkpoint_files
 from cm4storage.results.report_files import build_report
 from cm4storage.workload.entries import nested
 from cm4storage.workload.explain import Explained, explain
@@ -84,6 +81,11 @@ def execute(args: argparse.Namespace, console: Console) -> int:
 
 
 def _write_checkpoints(run: DlioRun, console: Console) -> int:
+    # Not above: a training would begin later for it.
+    from cm4storage.checkpoint.runs.dlio import conduct_checkpoints
+    from cm4storage.report.checkpoint_table import render_checkpoints
+    from cm4storage.results import checkpoint_files
+
     computed = conduct_checkpoints(run, console.progress(), console.say)
     report = checkpoint_files.build_report(computed)
     console.show(render_checkpoints(report, str(run.output_dir), run.command))
