@@ -10,6 +10,7 @@ import xxhash
 
 from cm4storage.checkpoint.written import WrittenFile
 from cm4storage.core.errors import UserError
+from cm4storage.core.versions import check_version, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,27 +75,15 @@ class Manifest:
         """
         try:
             document = json.loads(text)
-            version = _version_of(document)
-            if version <= VERSION:
-                _compare(document)
-                return _from_document(document)
+            check_version(version_of(document, SCHEMA), VERSION, "the manifest", where)
+            _compare(document)
+            return _from_document(document)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 "the manifest of the checkpoint cannot be read",
                 where=where,
                 meaning="something else wrote it, or it is damaged",
             ) from error
-        raise UserError(
-            f"the manifest has version {version}; this release reads up to {VERSION}",
-            where=where,
-            advice="use the release that wrote it, or a newer one",
-        )
-
-
-def _version_of(document: Mapping[str, Any]) -> int:
-    if document["schema"] != SCHEMA:
-        raise KeyError(SCHEMA)
-    return int(document["version"])
 
 
 def _digest(document: Mapping[str, Any]) -> str:

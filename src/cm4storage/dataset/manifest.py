@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.units import MIB
+from cm4storage.core.versions import check_version
 from cm4storage.dataset.identity import Identity
 from cm4storage.storage.store import MissingObject
 
@@ -125,18 +126,13 @@ def read(store: Store, folder: str = "") -> Manifest | None:
     try:
         with store.read(key) as view:
             document = json.loads(bytes(view))
-        version = int(document["version"])
-        if version <= VERSION:
-            return _from_json(document)
+        where, version = f"{store.uri}/{key}", int(document["version"])
+        check_version(version, VERSION, "the data set's manifest", where, StorageFault)
+        return _from_json(document)
     except MissingObject:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedManifest(store, f"{key} is not readable") from error
-    raise StorageFault(
-        f"the data set's manifest has version {version}; this release reads up to {VERSION}",
-        where=f"{store.uri}/{key}",
-        advice="use the release that wrote it, or a newer one",
-    )
 
 
 def _from_json(document: dict[str, Any]) -> Manifest:

@@ -11,6 +11,7 @@ import xxhash
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.files import write_json_atomically
+from cm4storage.core.versions import check_version, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -138,25 +139,17 @@ def load(folder: Path) -> CheckpointRunRecord:
     path = folder / FILE_NAME
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        version = _version_of(document)
-        if version <= VERSION:
-            operations = [OperationRecord(**each) for each in document.pop("operations")]
-            return CheckpointRunRecord(**document, operations=operations)
+        check_version(version_of(document, SCHEMA), VERSION, "the run's record", str(path))
+        return _from_document(document)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             "there is no readable record of a run of checkpoints",
             where=str(path),
             advice="name the folder of one run, such as results/checkpointing/llama_8b/<time>",
         ) from error
-    raise UserError(
-        f"the run's record has version {version}; this release reads up to {VERSION}",
-        where=str(path),
-        advice="use the release that wrote it, or a newer one",
-    )
 
 
-def _version_of(document: dict[str, Any]) -> int:
-    """Take schema and version out of `document`; a KeyError says that it is no such record."""
-    if document.pop("schema") != SCHEMA:
-        raise KeyError(SCHEMA)
-    return int(document.pop("version"))
+def _from_document(document: dict[str, Any]) -> CheckpointRunRecord:
+    del document["schema"], document["version"]
+    operations = [OperationRecord(**each) for each in document.pop("operations")]
+    return CheckpointRunRecord(**document, operations=operations)

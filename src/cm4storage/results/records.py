@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.files import write_json_atomically
+from cm4storage.core.versions import check_version, version_of
 from cm4storage.results.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -190,30 +191,18 @@ def load(folder: Path) -> RunRecord:
     path = folder / FILE_NAME
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        version = _version_of(document)
-        if version <= VERSION:
-            return _from_document(document)
+        check_version(version_of(document, SCHEMA), VERSION, "the run's record", str(path))
+        return _from_document(document)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             "there is no readable record of a run",
             where=str(path),
             advice="name the folder of one run, such as results/training/unet3d/run/<time>",
         ) from error
-    raise UserError(
-        f"the run's record has version {version}; this release reads up to {VERSION}",
-        where=str(path),
-        advice="use the release that wrote it, or a newer one",
-    )
-
-
-def _version_of(document: dict[str, Any]) -> int:
-    """Take schema and version out of `document`; a KeyError says that it is no such record."""
-    if document.pop("schema") != SCHEMA:
-        raise KeyError(SCHEMA)
-    return int(document.pop("version"))
 
 
 def _from_document(document: dict[str, Any]) -> RunRecord:
+    del document["schema"], document["version"]
     # Version 1 had no evaluations, 2 no retries, 3 no plugins and checkpoints, 4 no
     # CPU seconds and peak memory.
     for name in ("epochs", "evaluations"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.versions import check_version
 from cm4storage.results.report_files import SCHEMA, VERSION
 
 if TYPE_CHECKING:
@@ -50,13 +51,7 @@ def upgrade(document: Any, where: str) -> dict[str, Any]:
             where=where,
             advice="name the folder of a run, such as results/training/unet3d/run/<time>",
         )
-    version = document.get("version")
-    if not isinstance(version, int) or not 1 <= version <= VERSION:
-        raise UserError(
-            f"the report has version {version}; this release reads up to {VERSION}",
-            where=where,
-            advice="use the release that wrote it, or a newer one",
-        )
+    check_version(document.get("version"), VERSION, "the report", where)
     report = dict(document)
     while report["version"] < VERSION:
         report = _STEPS[report["version"]](report)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.canonical import digest
 from cm4storage.core.errors import UserError
 from cm4storage.core.files import write_json_atomically
+from cm4storage.core.versions import check_version
 from cm4storage.workload import schema
 from cm4storage.workload.model import Workload
 
@@ -100,12 +101,7 @@ def from_document(document: object, where: str) -> Resolved:
         raise _no_workload_file(where)
     try:
         version = int(document["version"])
-        if version > FILE_VERSION:
-            raise UserError(
-                f"the workload file has version {version}; this release reads up to {FILE_VERSION}",
-                where=where,
-                advice="use the release that wrote it, or a newer one",
-            )
+        check_version(version, FILE_VERSION, "the workload file", where)
         resolved = _restored(document)
         unchanged = _digest(document, resolved, version) == document["digest"]
     except (KeyError, ValueError, TypeError, AttributeError) as error:

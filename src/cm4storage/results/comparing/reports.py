@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.versions import check_version
 from cm4storage.results import checkpoint_files, checkpoint_records, figures, records
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.comparing import goldens
@@ -57,19 +58,9 @@ def _load(place: Path) -> list[dict[str, Any]]:
     if isinstance(document, dict) and document.get("schema") == goldens.SCHEMA:
         return goldens.Golden.from_document(document, str(path)).as_reports()
     if isinstance(document, dict) and document.get("schema") == checkpoint_files.SCHEMA:
-        return [_of_checkpoints(document, str(path))]
+        check_version(document.get("version"), checkpoint_files.VERSION, "the report", str(path))
+        return [document]
     return [upgrade(document, str(path))]
-
-
-def _of_checkpoints(document: dict[str, Any], where: str) -> dict[str, Any]:
-    version, newest = document.get("version"), checkpoint_files.VERSION
-    if isinstance(version, int) and version <= newest:
-        return document
-    raise UserError(
-        f"the report has version {version}; this release reads up to {newest}",
-        where=where,
-        advice="use the release that wrote it, or a newer one",
-    )
 
 
 def _computed(folder: Path) -> dict[str, Any]:
