@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.units import GIB, format_bytes, format_count
 from cm4storage.report.listing import table
+from cm4storage.report.table import closing_lines, not_comparable, through
 from cm4storage.results.checkpoint_records import PAGE_CACHE_STATES
 
 if TYPE_CHECKING:
     from cm4storage.checkpoint.models.layout import Layout, RankSize
 
-_REASONS_SHOWN = 2
 _ALIKE_SHOWN = 6
 
 
@@ -34,24 +34,16 @@ def render_checkpoints(
     lines = [_title(report), "", *_size(report)]
     lines += [line for kind in ("save", "load") for line in _figures(report, kind)]
     lines += ["", *(f"note: {note}" for note in report["notes"])]
-    lines.append(f"results   {folder}")
-    lines += [f"page      {page}"] if page else []
-    lines.append(f"run again {rerun_command}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *closing_lines(folder, page, rerun_command)])
 
 
 def _title(report: dict[str, Any]) -> str:
-    storage, reasons = report["storage"], report["not_comparable_because"]
-    client = storage["client"]
-    through = f" through {client}" if client not in ("", "obstore") else ""
-    more = f" and {len(reasons) - _REASONS_SHOWN} more" if len(reasons) > _REASONS_SHOWN else ""
-    suffix = f"  [not comparable: {', '.join(reasons[:_REASONS_SHOWN])}{more}]" if reasons else ""
+    storage = report["storage"]
+    backend = f"{storage['backend']}{through(storage['client'])}"
+    suffix = not_comparable(report["not_comparable_because"])
     ranks = format_count(report["layout"]["ranks"], "rank")
     subset = ", a subset" if report["layout"]["is_subset"] else ""
-    return (
-        f"{report['benchmark_name']} checkpoints on {storage['backend']}{through}, "
-        f"{ranks}{subset}{suffix}"
-    )
+    return f"{report['benchmark_name']} checkpoints on {backend}, {ranks}{subset}{suffix}"
 
 
 def _size(report: dict[str, Any]) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.units import format_bytes, format_count, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _STAGE_NAMES = {
     "": "wait for a batch",
@@ -37,19 +40,29 @@ def render(report: dict[str, Any], folder: str, rerun_command: str, page: str = 
     lines = [_title(report), "", *_figures(report), "", *_latencies(report), ""]
     lines += [f"note: {note}" for note in report["notes"]]
     lines += [f"skipped: {fault.splitlines()[0]}" for fault in report["first_faults"][:3]]
-    lines.append(f"results   {folder}")
-    lines += [f"page      {page}"] if page else []
-    lines.append(f"run again {rerun_command}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *closing_lines(folder, page, rerun_command)])
+
+
+def closing_lines(folder: str, page: str, rerun_command: str) -> list[str]:
+    """Return the last lines of a run: where its results are, and how to run it again."""
+    shown = [f"page      {page}"] if page else []
+    return [f"results   {folder}", *shown, f"run again {rerun_command}"]
+
+
+def through(client: str) -> str:
+    """Return which client the requests went through, empty for the usual one."""
+    return f" through {client}" if client not in ("", "obstore") else ""
+
+
+def not_comparable(reasons: Sequence[str]) -> str:
+    """Return why a run cannot be compared, behind its title; empty where it can be."""
+    more = f" and {len(reasons) - _REASONS_SHOWN} more" if len(reasons) > _REASONS_SHOWN else ""
+    return f"  [not comparable: {', '.join(reasons[:_REASONS_SHOWN])}{more}]" if reasons else ""
 
 
 def _title(report: dict[str, Any]) -> str:
-    client = report.get("client") or ""
-    through = f" through {client}" if client not in ("", "obstore") else ""
-    backend = f"{report['backend_type']}{through}"
-    reasons = report["not_comparable_because"]
-    more = f" and {len(reasons) - _REASONS_SHOWN} more" if len(reasons) > _REASONS_SHOWN else ""
-    suffix = f"  [not comparable: {', '.join(reasons[:_REASONS_SHOWN])}{more}]" if reasons else ""
+    backend = f"{report['backend_type']}{through(report.get('client') or '')}"
+    suffix = not_comparable(report["not_comparable_because"])
     return f"{report['benchmark_name']} on {backend}{suffix}"
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cm4storage.core.files import write_text_atomically
 from cm4storage.core.units import format_count
 from cm4storage.report.html import checkpoint_verdict, surroundings
 from cm4storage.report.html.checkpoint_lanes import timeline
 from cm4storage.report.html.checkpoint_rows import MOST_ROWS, checkpoint_rows, rank_rows
 from cm4storage.report.html.configuration import configuration_of
-from cm4storage.report.html.page import FILE_NAME
+from cm4storage.report.html.page import save_page
 from cm4storage.report.html.rendering import rendered
 
 if TYPE_CHECKING:
@@ -34,11 +33,7 @@ def write_checkpoint_page(figures: CheckpointRunFigures, folder: Path, rerun_com
     StorageFault
         If it cannot be written.
     """
-    path = folder / FILE_NAME
-    # Names of files may have bytes that are no text; they are shown as such.
-    text = checkpoint_page(figures, rerun_command)
-    write_text_atomically(path, text, errors="backslashreplace")
-    return path
+    return save_page(checkpoint_page(figures, rerun_command), folder)
 
 
 def checkpoint_page(figures: CheckpointRunFigures, rerun_command: str) -> str:

@@ -44,9 +44,14 @@ def write_page(figures: RunFigures, folder: Path, rerun_command: str) -> Path:
     StorageFault
         If it cannot be written.
     """
+    return save_page(page(figures, rerun_command), folder)
+
+
+def save_page(text: str, folder: Path) -> Path:
+    """Write the text of a page to ``report.html`` in `folder`, and return its path."""
     path = folder / FILE_NAME
     # Names of files may have bytes that are no text; they are shown as such.
-    write_text_atomically(path, page(figures, rerun_command), errors="backslashreplace")
+    write_text_atomically(path, text, errors="backslashreplace")
     return path
 
 
