@@ -101,13 +101,6 @@ class Layout:
                 yield Span(number, is_data, start, stop - position, position - begin)
             position = max(position, stop)
             number += is_data
-        return
-
-    def pieces(self, tensor: int) -> int:
-        """Return into how many parts the blocks cut the data of a tensor."""
-        begin = self.offsets[tensor]
-        end = begin + self.sizes[tensor]
-        return 0 if begin == end else (end - 1) // BLOCK_BYTES - begin // BLOCK_BYTES + 1
 
     def _gap_begin(self, number: int) -> int:
         return self.offsets[number - 1] + self.sizes[number - 1] if number else 0

@@ -85,11 +85,6 @@ def read_file(
     reader.check_table()
 
 
-def verify_file(store: Store, written: WrittenFile) -> None:
-    """Read one file and compare it with its digests; see `read_file`."""
-    read_file(store, written)
-
-
 def read_tensor(store: Store, written: WrittenFile, name: str) -> bytearray:
     """Return the data of one tensor, compared; no more is read than the blocks that it is in.
 
