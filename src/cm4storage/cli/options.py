@@ -187,6 +187,16 @@ def add_oplog(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Declare what cuts a training short, and how its data set is read."""
+    parser.add_argument("--max_epochs", type=positive, help="stop after this many epochs")
+    parser.add_argument("--max_steps", type=positive, help="at most this many steps an epoch")
+    parser.add_argument(
+        "--cold", action="store_true",
+        help="evict the data set from the page cache before each epoch; local files only",
+    )  # fmt: skip
+
+
 @contextlib.contextmanager
 def logged_location(args: argparse.Namespace, verb: str) -> Iterator[StoreLocation]:
     """Give the location; what is done there goes to the file of ``--oplog``, if there is one."""

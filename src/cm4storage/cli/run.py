@@ -38,14 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--foreign", action="store_true",
         help="--data_dir is itself a data set, made by DLIO or others: the folder that holds train",
     )  # fmt: skip
-    parser.add_argument("--max_epochs", type=options.positive, help="stop after this many epochs")
-    parser.add_argument(
-        "--max_steps", type=options.positive, help="at most this many steps an epoch"
-    )
-    parser.add_argument(
-        "--cold", action="store_true",
-        help="evict the data set from the page cache before each epoch; local files only",
-    )  # fmt: skip
+    options.add_limits(parser)
     parser.add_argument(
         "--on_error", choices=("stop", "skip"), default="stop",
         help="what a missing or damaged file does: stop the run, or be counted and left out",

@@ -44,14 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--results_dir", type=Path, default=Path("results"), metavar="FOLDER",
         help="results go to FOLDER/sweep/<model>/ (default: results)",
     )  # fmt: skip
-    parser.add_argument("--max_epochs", type=options.positive, help="stop after this many epochs")
-    parser.add_argument(
-        "--max_steps", type=options.positive, help="at most this many steps an epoch"
-    )
-    parser.add_argument(
-        "--cold", action="store_true",
-        help="evict the data set from the page cache before each epoch; local files only",
-    )  # fmt: skip
+    options.add_limits(parser)
     parser.add_argument("--dry_run", action="store_true", help="list the points, and run none")
     parser.add_argument(
         "--rerun_command", metavar="COMMAND", help="shown as the way to run it again"
