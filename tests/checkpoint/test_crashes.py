@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import itertools
 import json
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import saving
+from servers import server_in
 
 from cm4storage.checkpoint.catalogue import Checkpoints
 from cm4storage.checkpoint.encoding import Encoding
@@ -186,17 +186,6 @@ def test_a_server_that_dies_ends_the_writing_in_a_clear_error(tmp_path: Path) ->
         newest = again.newest_intact().manifest
         assert newest is not None
         assert newest.step == 2
-
-
-def server_in(folder: Path) -> int:
-    """Return the process of the server whose data folder this is."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
-                found.append(int(entry.name))
-    (pid,) = found
-    return pid
 
 
 class Deadly:

@@ -6,24 +6,15 @@ import copy
 import json
 
 import pytest
+from finished_runs import finished_run
 
-import cm4storage
 from cm4storage.results.comparing import rules as tolerances
-
-PARAMS = (
-    "dataset.num_files_train=8 dataset.record_length_bytes=5000 "
-    "dataset.record_length_bytes_stdev=900 dataset.record_length_bytes_resize=0 "
-    "reader.batch_size=2 train.computation_time=0.001 train.epochs=2"
-)
 
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory):
     """Return the folder of one finished run."""
-    folder = tmp_path_factory.mktemp("compared")
-    workload = cm4storage.load_workload("unet3d_h100", PARAMS, scale="quick")
-    report = cm4storage.run(workload, data_dir=folder / "data")
-    return report.save(folder / "run")
+    return finished_run(tmp_path_factory.mktemp("compared"))
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from servers import server_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "cm4storage"]
 HANG_S = 120.0
@@ -66,17 +67,6 @@ def right_digest(tmp_path_factory: pytest.TempPathFactory) -> str:
     job = Job(folder, [f"--data_dir={folder}/data"], {})
     ends_well(job.generate())
     return job.digest()
-
-
-def server_in(folder: Path) -> int:
-    """Return the process of the server whose data folder this is."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
-                found.append(int(entry.name))
-    (pid,) = found
-    return pid
 
 
 def objects_in(folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 from unittest import mock
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from cm4storage.storage.objects.service import ObjectService
 
 
-class _World:
+class _World(ABC):
     """An embedded server through one client."""
 
     title: ClassVar[str]
@@ -46,8 +47,9 @@ class _World:
     def _store(self, endpoint_url: str, prefix: str, conduct: Conduct) -> ObjectStore:
         return ObjectStore(self._server.bucket, prefix, self._service(endpoint_url), conduct)
 
+    @abstractmethod
     def _service(self, endpoint_url: str) -> ObjectService:
-        raise NotImplementedError
+        """Return the service at a URL, through the client."""
 
 
 class S3World(_World):

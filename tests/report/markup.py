@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
@@ -71,3 +72,8 @@ def parse(text):
     reader.close()
     assert reader._open == [reader.root]
     return reader.root
+
+
+def headings(tree):
+    """Return the headings of a page in their order."""
+    return [each for each in tree.walk() if re.fullmatch("h[1-6]", each.tag)]

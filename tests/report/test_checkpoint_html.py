@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from made_checkpoints import made_checkpoints
 from made_records import HOST
-from markup import parse
+from markup import headings, parse
 
 from cm4storage.report.html.checkpoint_page import checkpoint_page, write_checkpoint_page
 from cm4storage.results.checkpoint_files import build_report
@@ -42,10 +42,6 @@ def text(record):
 @pytest.fixture(scope="module")
 def tree(text):
     return parse(text)
-
-
-def headings(tree):
-    return [each for each in tree.walk() if re.fullmatch("h[1-6]", each.tag)]
 
 
 def rows_of(table):

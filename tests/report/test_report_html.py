@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_records import HOST, made_record
-from markup import parse
+from markup import headings, parse
 
 from cm4storage.report.html.page import page, write_page
 from cm4storage.report.html.steps import grouped, steps_of
@@ -43,10 +43,6 @@ def text(record):
 @pytest.fixture(scope="module")
 def tree(text):
     return parse(text)
-
-
-def headings(tree):
-    return [each for each in tree.walk() if re.fullmatch("h[1-6]", each.tag)]
 
 
 def rows_of(table):
