@@ -222,3 +222,9 @@ def test_record_of_a_former_release_has_no_digests_and_a_page(record):
     operations = [replace(each, content_digest="") for each in record.operations]
     tree = parse(page_of(replace(record, operations=operations)))
     assert {row[-1] for row in rows_of(table_of(tree, "Digest"))} == {"\N{EN DASH}"}
+
+
+def test_the_report_hides_the_secrets_of_urls(record):
+    uri = "https://me:very-secret@storage.example/x?sig=abc"
+    report = build_report(of_checkpoint_run(replace(record, storage=record.storage | {"uri": uri})))
+    assert report["storage"]["uri"] == "https://***@storage.example/x?sig=***"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 
 class ExitCode(enum.IntEnum):
@@ -129,6 +130,17 @@ def redact_url(text: str) -> str:
     for pattern, instead in SECRETS_IN_URLS if "://" in text else ():
         text = re.sub(pattern, instead, text)
     return text
+
+
+def redact_urls(value: Any) -> Any:
+    """Return `value` with the secrets of all URLs in it hidden, such as those of an endpoint."""
+    if isinstance(value, str):
+        return redact_url(value)
+    if isinstance(value, dict):
+        return {name: redact_urls(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return list(map(redact_urls, value))
+    return value
 
 
 def redact_words(words: Iterable[str]) -> list[str]:

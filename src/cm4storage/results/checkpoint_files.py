@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from cm4storage.core.errors import redact_urls
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.core.units import GIB
 from cm4storage.results.checkpoint_run_figures import durations, throughputs
@@ -65,6 +66,11 @@ def write_checkpoint_statistics(
 
 def build_report(figures: CheckpointRunFigures) -> dict[str, Any]:
     """Return the content of ``report.json``. What did not happen is null, never 0."""
+    report: dict[str, Any] = redact_urls(_report(figures))
+    return report
+
+
+def _report(figures: CheckpointRunFigures) -> dict[str, Any]:
     record, workload = figures.record, figures.workload
     report: dict[str, Any] = {
         "schema": SCHEMA,

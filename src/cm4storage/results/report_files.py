@@ -7,7 +7,7 @@ import io
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.errors import redact_url
+from cm4storage.core.errors import redact_urls
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results.cm_records import cm_record, write_cm_records
 from cm4storage.results.histogram import Histogram
@@ -39,7 +39,7 @@ def write_report_files(figures: RunFigures, folder: Path) -> dict[str, Any]:
 
 def build_report(figures: RunFigures) -> dict[str, Any]:
     """Return the content of ``report.json``. A stage that did not happen is null, never 0."""
-    report: dict[str, Any] = _without_secrets(_report(figures))
+    report: dict[str, Any] = redact_urls(_report(figures))
     return report
 
 
@@ -84,17 +84,6 @@ def stages_of(record: RunRecord) -> dict[str, Histogram]:
         "h2d": _histogram(epoch.h2d_s or [] for epoch in record.epochs),
         "barrier": _histogram(epoch.barrier_s or [] for epoch in record.epochs),
     }
-
-
-def _without_secrets(value: Any) -> Any:
-    """Return `value` with the secrets of all URLs in it hidden, such as those of an endpoint."""
-    if isinstance(value, str):
-        return redact_url(value)
-    if isinstance(value, dict):
-        return {name: _without_secrets(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return list(map(_without_secrets, value))
-    return value
 
 
 def _percent(fraction: float | None) -> float | None:
