@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import mmap
 import zipfile
@@ -9,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 from format_contract import DAMAGE_SHAPE, FORMATS, SHAPES
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from named_formats import format_named
 from tfrecord.reader import tfrecord_loader
@@ -133,8 +134,18 @@ def test_a_cut_file_is_refused(made, memory_source, case, cuts):
         assert len(samples) < 3 or case.reads_nothing
 
 
+def numbers_in_lines(data):
+    """Return the bytes that the standard library sees in each line of a CSV text."""
+    lines = list(csv.reader(io.StringIO(data.decode("ascii"))))
+    if data.startswith(b","):  # names of columns, and the numbers of lines
+        lines = [line[1:] for line in lines[1:]]
+    return [bytes(map(int, line)) for line in lines]
+
+
 @pytest.mark.parametrize("case", FORMATS, ids=str)
 @given(st.binary(max_size=300))
+@example(b"0\n")
+@example(b"1,2\n3,4\n")
 @FUNCTION_FIXTURES
 def test_other_bytes_give_no_other_exception(case, made, memory_source, data):
     file_format = case.make(case.damage_shape)
@@ -142,6 +153,10 @@ def test_other_bytes_give_no_other_exception(case, made, memory_source, data):
     try:
         samples = decoded(file_format, source)
     except CorruptFile:
+        return
+    if case.name == "csv" and samples:
+        # Few bytes may be lines of numbers by chance; how many belong in one the loader knows.
+        assert samples == numbers_in_lines(data)
         return
     assert samples == [] or case.has_any_bytes
 
