@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from finished_runs import PARAMS
 
+from cm4storage.loader.order import RunOrder
 from cm4storage.results.comparing.rules import DEFAULT_FILE
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "goldens"
@@ -61,6 +63,30 @@ def test_a_change_on_purpose_is_red(copy, cm4storage_of, capsys, act, says):
     words = ["goldens", "--check", f"--only={CHEAP}", f"--goldens_dir={copy}", "--mode=development"]
     assert cm4storage_of(words) == 4
     assert says in capsys.readouterr().out
+
+
+@pytest.fixture
+def own(tmp_path, cm4storage_of):
+    """Return a folder with a golden of one's own, which takes next to no time."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    request = {
+        "kind": "training", "workload": "unet3d_h100", "scale": "quick", "params": PARAMS
+    }  # fmt: skip
+    document = {"schema": "cm4storage.golden", "version": 1, "request": request}
+    (folder / "mine.json").write_text(json.dumps(document), encoding="utf-8")
+    assert cm4storage_of(["goldens", "--write", f"--goldens_dir={folder}", "--repeat=2"]) == 0
+    return folder
+
+
+def test_another_order_of_a_later_epoch_is_red(own, cm4storage_of, capsys, monkeypatch):
+    words = ["goldens", "--check", f"--goldens_dir={own}", "--mode=development"]
+    assert cm4storage_of(words) == 0
+    order_of = RunOrder.epoch
+    monkeypatch.setattr(RunOrder, "epoch", lambda orders, _number: order_of(orders, 1))
+    capsys.readouterr()
+    assert cm4storage_of(words) == 4
+    assert "access_order_digest: " in capsys.readouterr().out
 
 
 def test_a_change_of_checkpoints_is_red(copy, cm4storage_of, capsys):

@@ -35,6 +35,16 @@ def test_an_evaluation_reads_the_files_of_valid(small_workload, root):
     assert min(evaluation.compute_s) >= 0.001
 
 
+def test_each_evaluation_tells_its_order(small_workload, root):
+    params = f"{EVALUATING} train.epochs=2 reader.file_shuffle=seed train.seed_change_epoch"
+    changing, same = (small_workload(f"{params}={each}") for each in ("true", "false"))
+    folder_of(same, root)
+    first, second = (each.order_digest for each in run(same, root).evaluations)
+    assert first == second is not None
+    first, second = (each.order_digest for each in run(changing, root).evaluations)
+    assert first != second
+
+
 def test_without_the_switch_nothing_is_evaluated(small_workload, root):
     workload = small_workload(f"{EVALUATING} workflow.evaluation=false")
     folder_of(workload, root)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running_jobs import folder_of, run
 
+from cm4storage.loader.limits import Limits
 from cm4storage.loader.plugins import Plugins
 
 FORMATS = ("npz", "npy", "hdf5", "tfrecord", "indexed_binary")
@@ -87,6 +88,32 @@ def test_the_digest_holds_for_all_samples_of_a_generator(small_workload, root):
     other, _ = rows_of(workload, root, [1, 0, *range(2, 10)])
     assert one.first_sample_ids != other.first_sample_ids
     assert one.order_digest != other.order_digest
+
+
+def test_the_digest_holds_for_the_orders_of_all_epochs_that_are_run(small_workload, root):
+    class Orders:
+        def __init__(self, *last):
+            self.last = last
+
+        def __call__(self, _workload):
+            return self
+
+        def ids(self, epoch):
+            return range(10) if epoch == 1 else self.last
+
+    workload = small_workload(f"{PLAIN} train.epochs=2")
+    folder_of(workload, root)
+    rising, falling = (
+        Plugins(sampler=Orders(*range(10))),
+        Plugins(sampler=Orders(*range(9, -1, -1))),
+    )
+    one, other = (run(workload, root, plugins=each) for each in (rising, falling))
+    assert one.first_sample_ids == other.first_sample_ids
+    assert one.order_digest != other.order_digest
+    digests = [each.order_digest for each in other.epochs]
+    assert digests[0] == one.epochs[0].order_digest == one.epochs[1].order_digest != digests[1]
+    short = [run(workload, root, plugins=p, limits=Limits(max_epochs=1)) for p in (rising, falling)]
+    assert short[0].order_digest == short[1].order_digest == digests[0]
 
 
 @pytest.mark.timeout(60)

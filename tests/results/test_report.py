@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 
 from cm4storage.core.errors import UserError, redact_words
-from cm4storage.results import file_system, source_state
+from cm4storage.results import file_system, records, source_state
 from cm4storage.results.environment import networks
 from cm4storage.results.report_reading import SCHEMA_FILE, read_report, upgrade
 from cm4storage.results.time_series import HEADER
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
+OLD = Path(__file__).parent / "old_reports"
 DL_DRIVER_FIELDS = (
     "benchmark_name", "backend_type", "framework", "total_samples", "total_bytes",
     "throughput_samples_per_sec", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms",
@@ -142,7 +143,7 @@ def test_a_report_of_version_1_is_read(report, tmp_path, schema):
            "page_cache_before_percent", "page_cache_after_percent")  # fmt: skip
     old = {name: each for name, each in report.items() if name not in new} | {"version": 1}
     old["epochs"] = [
-        {name: each for name, each in epoch.items() if "cpu" not in name}
+        {name: each for name, each in epoch.items() if "cpu" not in name and name != "order_digest"}
         for epoch in report["epochs"]
     ]
     path = tmp_path / "report.json"
@@ -159,7 +160,42 @@ def test_a_report_of_today_is_read_as_it_is(run_folder, report):
     assert read_report(run_folder / "report.json") == report
 
 
-@pytest.mark.parametrize("version", [3, 99, 0, "2", None])
+def test_a_report_that_a_release_of_version_1_wrote_is_read(schema):
+    old = json.loads((OLD / "version_1.json").read_text(encoding="utf-8"))
+    upgraded = read_report(OLD / "version_1.json")
+    jsonschema.validate(upgraded, schema)
+    assert (upgraded["checkpoint_written"], upgraded["checkpoint_stall_mean_s"]) == (None, None)
+    assert (upgraded["checkpoints"], upgraded["plugins"]) == ([], {})
+    # The digest was that of the first epoch; that of all cannot be known.
+    assert upgraded["access_order_digest"] is None
+    digests = [epoch["order_digest"] for epoch in upgraded["epochs"]]
+    assert digests == [old["access_order_digest"], None]
+
+
+def test_a_report_of_version_2_with_one_epoch_tells_the_order_of_all(report, schema):
+    first = report["epochs"][0]["order_digest"]
+    epoch = {name: each for name, each in report["epochs"][0].items() if name != "order_digest"}
+    old = {**report, "version": 2, "access_order_digest": first, "epochs": [epoch]}
+    upgraded = upgrade(old, "report.json")
+    jsonschema.validate(upgraded, schema)
+    assert upgraded["access_order_digest"] == upgraded["epochs"][0]["order_digest"] == first
+
+
+def test_a_record_of_version_5_is_read(run_folder, tmp_path):
+    record = json.loads((run_folder / "run.json").read_text(encoding="utf-8"))
+    now = records.load(run_folder)
+    first = record["epochs"][0]["order_digest"]
+    for each in record["epochs"]:
+        del each["order_digest"]
+    old = {**record, "version": 5, "order": record["order"] | {"digest": first}}
+    (tmp_path / "run.json").write_text(json.dumps(old), encoding="utf-8")
+    read = records.load(tmp_path)
+    assert now.order["digest"] not in (None, first)
+    assert read.order["digest"] is None
+    assert [epoch.order_digest for epoch in read.epochs] == [first, None]
+
+
+@pytest.mark.parametrize("version", [4, 99, 0, "2", None])
 def test_a_report_of_a_newer_release_is_refused(report, version):
     with pytest.raises(UserError, match="use the release that wrote it, or a newer one"):
         upgrade({**report, "version": version}, "report.json")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -121,6 +122,7 @@ class ShuffledOrder:
         self.files = Plan.of(workload).count(split)
         self.samples_per_file = dataset.num_samples_per_file
         self.block = max(1, min(workload.reader.shuffle_size or 1, self.samples_per_file))
+        self._file_key = file_key
         self._sample_key = sample_key if self.block > 1 else None
         self._permutation = Permutation(self.files, *file_key) if file_key is not None else None
 
@@ -129,16 +131,13 @@ class ShuffledOrder:
         per_file = self.samples_per_file
         files = math.ceil(wanted / per_file)
         for start in range(0, files, _FILES_AT_ONCE):
-            indices = self._file_numbers(start, min(start + _FILES_AT_ONCE, files)).tolist()
+            indices = _file_numbers(
+                self._permutation, start, min(start + _FILES_AT_ONCE, files)
+            ).tolist()
             for position, index in enumerate(indices, start):
                 first = position * per_file
                 places = self._places(index, first, wanted)
                 yield FileRead(index, places, first, first + per_file - 1)
-
-    def _file_numbers(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Return the numbers of the files that are read as the `start`-th to before `stop`-th."""
-        positions = np.arange(start, stop)
-        return positions if self._permutation is None else self._permutation.many(positions)
 
     def _places(self, index: int, first: int, wanted: int) -> Iterable[int]:
         end = first + self.samples_per_file
@@ -156,11 +155,25 @@ class ShuffledOrder:
 
     def digest(self) -> str:
         """Return a digest of the order of all files and the key of the samples' order."""
-        hasher = sha256(repr((self._sample_key, self.block)).encode())
-        for start in range(0, self.files, _DIGESTED_AT_ONCE):
-            numbers = self._file_numbers(start, min(start + _DIGESTED_AT_ONCE, self.files))
-            hasher.update(numbers.astype("<u8").tobytes())
-        return hasher.hexdigest()
+        return _digest(self.files, self._file_key, self._sample_key, self.block)
+
+
+def _file_numbers(permutation: Permutation | None, start: int, stop: int) -> npt.NDArray[np.int64]:
+    """Return the numbers of the files that are read as the `start`-th to before `stop`-th."""
+    positions = np.arange(start, stop)
+    return positions if permutation is None else permutation.many(positions)
+
+
+@lru_cache(maxsize=4)  # most runs have one order, or another in each epoch
+def _digest(
+    files: int, file_key: tuple[int, ...] | None, sample_key: tuple[int, ...] | None, block: int
+) -> str:
+    permutation = Permutation(files, *file_key) if file_key is not None else None
+    hasher = sha256(repr((sample_key, block)).encode())
+    for start in range(0, files, _DIGESTED_AT_ONCE):
+        numbers = _file_numbers(permutation, start, min(start + _DIGESTED_AT_ONCE, files))
+        hasher.update(numbers.astype("<u8").tobytes())
+    return hasher.hexdigest()
 
 
 class _ShuffledPlaces:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from cm4storage.loader.phase import Phase
 from cm4storage.loader.plugins import Plugins
 from cm4storage.loader.sampling import Counts
 from cm4storage.plugins.lifecycle import NO_PLUGINS, Lifecycle
+from cm4storage.results.orders import over_epochs
 from cm4storage.workload.plan import Split
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Outcome:
     counters : ReadCounters
         What the readers counted in all epochs of the training; the faults of evaluations are in it.
     order_digest : str or None
-        Of the first epoch; None where a loader of the user's orders.
+        Over all epochs of the training; None where a loader of the user's orders.
     first_sample_ids : list of int
     order : callable
         From the number of an epoch to its order.
@@ -152,12 +153,22 @@ class Trainer:
         counters = training.counters
         if evaluation is not None:
             counters.add_faults(evaluation.counters.faults)
+            evaluations = _with_orders(evaluations, evaluation)
         if self._plugins.loader is not None:
             return Outcome(records, evaluations, counters, None, [], training.order)
         ids = list(islice(training.order(1).ids(self._workload.total_samples), FIRST_IDS))
-        # An order of its own: a sampler may give each of them an iterator.
-        digest = training.order(1).digest()
+        records = _with_orders(records, training)
+        digest = over_epochs([each.order_digest for each in records])
         return Outcome(records, evaluations, counters, digest, ids, training.order)
+
+
+def _with_orders(records: list[EpochRecord], phase: Phase) -> list[EpochRecord]:
+    """Return the records with the digest of the order of each.
+
+    They are made after the run, so that none of it lies between two epochs, and each of an order
+    of its own, since a sampler may give an iterator.
+    """
+    return [replace(each, order_digest=phase.order(each.number).digest()) for each in records]
 
 
 def _outline(record: EpochRecord, workload: Workload) -> str:

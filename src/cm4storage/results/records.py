@@ -10,13 +10,14 @@ from cm4storage.core.errors import UserError
 from cm4storage.core.files import write_json_atomically
 from cm4storage.core.versions import check_version, version_of
 from cm4storage.results.histogram import Histogram
+from cm4storage.results.orders import of_first_alone
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "run.json"
 SCHEMA = "cm4storage.run"
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class EpochRecord:
         Files that could not be read and were left out, where the user asked for that.
     resident_before, resident_after : float or None
         Share of the data set's pages in this machine's page cache, 0 to 1; None: not known.
+    order_digest : str or None
+        Of the order in which the whole epoch reads its samples, also where a limit ends it early;
+        None: not known.
     """
 
     number: int
@@ -65,6 +69,7 @@ class EpochRecord:
     resident_after: float | None = None
     plugins_s: list[float] | None = None
     cpu_s: float | None = None
+    order_digest: str | None = None
 
     @property
     def loading_s(self) -> float:
@@ -127,8 +132,8 @@ class RunRecord:
     data_set : dict
         Its URI, manifest, backend and, where that is an object service, client.
     order : dict
-        Digest of the first epoch's order, and its first sample ids; null where a loader of the
-        user's orders.
+        ``digest`` over the orders of all epochs, see `cm4storage.results.orders`, and the first
+        sample ids of the first one; null where a loader of the user's orders.
     environment : dict
         Host, software and the command; ``file_system`` of local data and ``git`` of the source,
         null where there is none.
@@ -202,9 +207,14 @@ def load(folder: Path) -> RunRecord:
 
 
 def _from_document(document: dict[str, Any]) -> RunRecord:
-    del document["schema"], document["version"]
+    version = document.pop("version")
+    del document["schema"]
     # Version 1 had no evaluations, 2 no retries, 3 no plugins and checkpoints, 4 no
-    # CPU seconds and peak memory.
+    # CPU seconds and peak memory, 5 no order but that of the first epoch.
+    if version < 6:
+        order = document["order"]
+        digest, document["epochs"] = of_first_alone(order["digest"], document["epochs"])
+        document["order"] = {**order, "digest": digest}
     for name in ("epochs", "evaluations"):
         document[name] = [EpochRecord(**epoch) for epoch in document.get(name, [])]
     document["checkpoints"] = [CheckpointRecord(**c) for c in document.get("checkpoints", [])]

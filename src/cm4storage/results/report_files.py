@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cm4storage.results.records import EpochRecord, RunRecord
 
 SCHEMA = "cm4storage.report"
-VERSION = 2
+VERSION = 3
 
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 STAGES = ("io", "decode", "preprocess", "h2d", "compute", "barrier")
@@ -180,6 +180,7 @@ def _epoch(epoch: EpochRecord, metrics: EpochMetrics) -> dict[str, Any]:
         "read_mib_per_s": metrics.read_mib_per_s,
         "bytes_read": epoch.bytes_read,
         "samples": epoch.samples,
+        "order_digest": epoch.order_digest,
         "skipped_files": epoch.skipped_files,
         "cpu_seconds": epoch.cpu_s,
         "cpu_seconds_per_gb": _per_gb(epoch.cpu_s, epoch.bytes_read),

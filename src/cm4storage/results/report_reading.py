@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.versions import check_version
+from cm4storage.results.orders import of_first_alone
 from cm4storage.results.report_files import SCHEMA, VERSION
 
 if TYPE_CHECKING:
@@ -58,14 +59,28 @@ def upgrade(document: Any, where: str) -> dict[str, Any]:
     return report
 
 
+_OF_CHECKPOINTS = (
+    *("written", "failed", "size_bytes", "stored_bytes"),
+    *("stall_mean_s", "stall_max_s", "write_mib_per_s"),
+)
+
+
 def _from_version_1(report: dict[str, Any]) -> dict[str, Any]:
-    """Add what version 1 lacked: what the client spent, settings, versions, git, file system."""
+    """Add what version 1 lacked: what the client spent, settings, versions, git, file system.
+
+    The last reports of version 1 tell of checkpoints and plugins, the first ones do not.
+    """
     versions = (report.get("host") or {}).get("versions", {})
     epochs = report.get("epochs") or [{}]
     unknown = dict.fromkeys(
         ("errors", "cpu_seconds", "cpu_seconds_per_gb", "peak_memory_bytes", "settings", "git",
          "file_system", "dl_driver_version"),
     )  # fmt: skip
+    unknown_at_first = {
+        **dict.fromkeys(f"checkpoint_{name}" for name in _OF_CHECKPOINTS),
+        "checkpoints": [],
+        "plugins": {},
+    }
     known = {
         "version": 2,
         "page_cache_before_percent": epochs[0].get("page_cache_before_percent"),
@@ -78,8 +93,24 @@ def _from_version_1(report: dict[str, Any]) -> dict[str, Any]:
         for name in ("epochs", "evaluations")
         if name in report
     }
-    return {**report, **unknown, **known, **timed}
+    return {**unknown_at_first, **report, **unknown, **known, **timed}
 
 
-_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}
+def _from_version_2(report: dict[str, Any]) -> dict[str, Any]:
+    """Take the digest of the order for what it was: that of the first epoch."""
+    digest, epochs = of_first_alone(report.get("access_order_digest"), report.get("epochs") or [])
+    evaluations = [{"order_digest": None} | each for each in report.get("evaluations") or []]
+    return {
+        **report,
+        "version": 3,
+        "access_order_digest": digest,
+        "epochs": epochs,
+        "evaluations": evaluations,
+    }
+
+
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _from_version_1,
+    2: _from_version_2,
+}
 """By version, what makes the next one of it."""
