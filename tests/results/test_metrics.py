@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -70,6 +71,17 @@ def test_percentiles_are_at_most_a_bin_off(values, percent):
         histogram.add(value)
     right = sorted(values)[max(1, math.ceil(percent / 100 * len(values))) - 1]
     assert histogram.percentile_s(percent) == pytest.approx(right, rel=1 / 32)
+
+
+@pytest.mark.parametrize("percent", ["50", "95", "99", "99.9"])
+def test_a_percentile_is_of_the_nearest_rank_and_not_of_the_next(percent):
+    for count in (*range(1, 200), *range(1000, 20_001, 1000)):
+        # One short and one long value beside each other, so that the rank is seen.
+        rank = math.ceil(Fraction(percent) * count / 100)
+        histogram = Histogram()
+        histogram.add_many(1.0, rank)
+        histogram.add_many(1000.0, count - rank)
+        assert histogram.percentile_s(float(percent)) < 2, count
 
 
 @given(st.lists(st.lists(st.floats(0, 1e3), max_size=40), max_size=4))

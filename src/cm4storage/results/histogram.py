@@ -96,7 +96,8 @@ class Histogram:
         """Return the middle of the bin that holds the nearest-rank percentile; None if empty."""
         if self.count == 0:
             return None
-        rank, seen = max(1, math.ceil(percent / 100 * self.count)), 0
+        # In whole numbers: 99.9 / 100 * 1000 is a little more than 999.
+        rank, seen = max(1, -(-self.count * round(percent * 1000) // 100_000)), 0
         for index in sorted(self.bins):
             seen += self.bins[index]
             if seen >= rank:

@@ -76,7 +76,7 @@ def _from_version_1(report: dict[str, Any]) -> dict[str, Any]:
         ("errors", "cpu_seconds", "cpu_seconds_per_gb", "peak_memory_bytes", "settings", "git",
          "file_system", "dl_driver_version"),
     )  # fmt: skip
-    unknown_at_first = {
+    unknown_at_first: dict[str, Any] = {
         **dict.fromkeys(f"checkpoint_{name}" for name in _OF_CHECKPOINTS),
         "checkpoints": [],
         "plugins": {},
