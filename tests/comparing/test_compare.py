@@ -85,14 +85,58 @@ def test_without_tolerance_the_spread_decides(report, tmp_path):
         ("scale", "stock", "another scale"),
         ("backend_type", "s3", "another backend"),
         ("limits", {"max_steps": 3, "max_epochs": None}, "other limits"),
-        ("conduct", {"is_cold": True}, "run in another way"),
+        ("conduct", {"is_cold": True}, "run in another way: cold=False, now cold=True"),
+        ("conduct", {"on_error": "skip"}, "on_error=stop, now on_error=skip"),
+        ("conduct", {"added_plugins": ["mine"]}, "now added_plugins={'mine': {}}"),
+        (
+            "conduct",
+            {"changed_options": {"mine": ["a"]}},
+            "now changed_options={'mine': {'a': None}}",
+        ),
+        ("page_cache_before_percent", 0.0, "in memory before: 100 %, now 0 %"),
     ],
 )
 def test_what_cannot_be_compared_is_not(report, rules, field, value, words):
+    report["page_cache_before_percent"] = 100.0
     found = compare([report], [{**report, field: value, THROUGHPUT: 1e9}], rules)
     assert {each.outcome for each in found.figures} == {Outcome.CANNOT_TELL}
     assert words in verdict_of(found).reason
     assert found.is_undecided
+
+
+def test_an_added_plugin_is_another_one_with_other_options(report, rules):
+    def with_options(**options):
+        added = {"added_plugins": ["mine"], "plugin_options": {"mine": options}}
+        return {**report, "conduct": added}
+
+    def differ(one, other):
+        return "conduct" in compare([one], [other], rules).differences
+
+    assert differ(with_options(size=1), with_options(size=2))
+    assert not differ(with_options(size=1, location="a"), with_options(size=1, location="b"))
+
+
+@pytest.mark.parametrize("cached", [80.0, None])
+def test_about_as_much_in_memory_before_is_no_difference(report, rules, cached):
+    before = {**report, "page_cache_before_percent": 100.0}
+    assert not compare(
+        [before], [{**report, "page_cache_before_percent": cached}], rules
+    ).differences
+
+
+def test_memory_is_that_of_the_machine_and_not_of_its_kernel(report, rules):
+    host = report["host"] | {"memory_bytes": 8 * 2**30}
+    changes = {
+        "": {"memory_bytes": 8 * 2**30 - 4096},
+        "8.0 GiB), now": {"memory_bytes": 16 * 2**30},
+        "armv7": {"processor": "armv7"},
+        "memory not known": {"memory_bytes": None},
+    }
+    for words, change in changes.items():
+        after = {**report, "host": host | change}
+        found = compare([{**report, "host": host}], [after], rules).differences.get("machine", "")
+        assert words in found
+        assert bool(words) == bool(found)
 
 
 def test_a_difference_can_be_allowed(report, rules):

@@ -27,7 +27,7 @@ VERSION: Final = 1
 TRAINING: Final = "training"
 CHECKPOINTS: Final = "checkpoints"
 
-_OF_THE_MACHINE: Final = ("host", "page_cache")
+_OF_THE_MACHINE: Final = ("host", "page_cache", "page_cache_before_percent")
 
 
 @dataclass(frozen=True)

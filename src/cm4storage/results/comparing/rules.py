@@ -28,7 +28,7 @@ DEFAULT_MODE: Final = "standard"
 
 ASPECTS: Final = (
     *("machine", "workload", "model", "ranks", "scale"),
-    *("backend", "limits", "conduct", "formula"),
+    *("backend", "limits", "conduct", "page_cache", "formula"),
 )
 """What two runs must have in common for their figures to be comparable."""
 
