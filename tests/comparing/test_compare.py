@@ -32,6 +32,18 @@ def verdict_of(comparison, field=THROUGHPUT):
     return next(each for each in every if each.rule.field == field)
 
 
+@pytest.fixture
+def saved(tmp_path):
+    """Return a function that saves a report, and returns its path."""
+
+    def save(name, report):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(report))
+        return str(path)
+
+    return save
+
+
 @pytest.mark.parametrize(
     ("new", "outcome"),
     [(104.9, "same"), (95.1, "same"), (105.1, "improved"), (94.9, "worse"), (100, "same")],
@@ -168,6 +180,70 @@ def test_what_must_be_equal_is_worse_where_it_is_not(report, rules, field, chang
     assert verdict_of(compare([report], [after], rules), field).outcome == "worse"
 
 
+CHECKPOINTS = {
+    "checkpoint_written": 5, "checkpoint_failed": 0, "checkpoint_size_bytes": 1000,
+    "checkpoint_stored_bytes": 1024, "checkpoint_stall_mean_s": 1.0,
+    "checkpoint_write_mib_per_s": 100.0, "errors": 0, "retries": 0,
+    "peak_memory_bytes": 100 * 2**20,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "outcome"),
+    [
+        ("checkpoint_written", 4, "worse"),
+        ("checkpoint_failed", 1, "worse"),
+        ("checkpoint_size_bytes", 2000, "worse"),
+        ("checkpoint_stored_bytes", 2000, "worse"),
+        ("errors", 3, "worse"),
+        ("retries", 50, "worse"),
+        ("retries", 5, "same"),
+        ("peak_memory_bytes", 114 * 2**20, "same"),
+        ("peak_memory_bytes", 116 * 2**20, "worse"),
+        ("checkpoint_stall_mean_s", 1.2, "worse"),
+        ("checkpoint_write_mib_per_s", 120.0, "improved"),
+    ],
+)
+def test_checkpoints_errors_retries_and_memory_count(report, rules, field, value, outcome):
+    before = report | CHECKPOINTS
+    assert verdict_of(compare([before], [before | {field: value}], rules), field).outcome == outcome
+
+
+def test_what_only_the_baseline_tells_is_lost(saved, report, cm4storage_of, capsys):
+    base = saved("base", report)
+    names = [name for name in report if name.endswith(("_latency_ms", "_per_sec", "_percent"))]
+    lost = saved("lost", report | {THROUGHPUT: None})
+    assert cm4storage_of(["compare", base, lost]) == 5
+    assert "lost, the new run does not tell: throughput_samples_per_sec" in capsys.readouterr().out
+    assert cm4storage_of(["compare", base, saved("all", report | dict.fromkeys(names))]) == 5
+    assert cm4storage_of(["compare", lost, base]) == 0
+    # Another workload may have other figures.
+    other = saved("other", report | {THROUGHPUT: None, "workload_digest": "0" * 64})
+    assert cm4storage_of(["compare", base, other, "--across=workload"]) == 0
+    nothing = saved("nothing", {"schema": report["schema"], "version": report["version"]})
+    assert cm4storage_of(["compare", nothing, nothing]) == 5
+    assert cm4storage_of(["compare", nothing, nothing, "--mode=development"]) == 0
+
+
+def test_an_order_that_one_side_knows_in_part_differs_where_both_know_it(report, rules):
+    def with_orders(*digests):
+        changed = copy.deepcopy(report)
+        changed["access_order_digest"] = None if None in digests else "".join(digests)
+        for epoch, digest in zip(changed["epochs"], digests, strict=True):
+            epoch["order_digest"] = digest
+        return changed
+
+    old, now = with_orders("a", None), with_orders("a", "b")
+    field = "epochs.*.order_digest"
+    found = compare([old], [now], rules)
+    assert verdict_of(found, field).reason == "the baseline does not tell"
+    assert (found.is_worse, found.lost) == (False, [])
+    found = compare([now], [old], rules)
+    assert found.lost == ["access_order_digest", field]
+    assert verdict_of(compare([old], [with_orders("c", "b")], rules), field).outcome == "worse"
+    assert verdict_of(compare([now], [with_orders("a", "c")], rules), field).outcome == "worse"
+
+
 def test_modes_and_backends_change_the_tolerance(report):
     before, after = with_throughput(report, 100, 104)
     rules = tolerances.load()
@@ -257,18 +333,6 @@ def test_newer_reports_are_refused(tmp_path, report):
     path.write_text(json.dumps({**report, "version": 99}))
     with pytest.raises(UserError, match="version 99"):
         load_all([path])
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """Return a function that saves a report, and returns its path."""
-
-    def save(name, report):
-        path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps(report))
-        return str(path)
-
-    return save
 
 
 def test_exit_codes(saved, report, cm4storage_of, capsys):

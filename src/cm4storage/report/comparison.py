@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cm4storage.core.units import format_count
+from cm4storage.core.units import format_bytes, format_count
 from cm4storage.report.listing import table
 from cm4storage.results.comparing.comparison import Outcome
 
@@ -33,10 +33,11 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "schema": SCHEMA,
         "version": VERSION,
         "runs": {"baseline": comparison.counts[0], "new": comparison.counts[1]},
-        "verdict": _overall(comparison),
+        "verdict": comparison.overall.value,
         "counts": {each.value: comparison.count(each) for each in Outcome},
         "differences": dict(comparison.differences),
         "across": sorted(comparison.across),
+        "lost": comparison.lost,
         "figures": [_figure_as_json(each) for each in comparison.figures],
         "equals": [
             {
@@ -70,15 +71,6 @@ def render_markdown(comparison: Comparison) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _overall(comparison: Comparison) -> str:
-    outcome = Outcome.IMPROVED if comparison.count(Outcome.IMPROVED) else Outcome.SAME
-    if comparison.is_undecided:
-        outcome = Outcome.CANNOT_TELL
-    if comparison.is_worse:
-        outcome = Outcome.WORSE
-    return str(outcome.value)
 
 
 def _figure_as_json(verdict: FigureVerdict) -> dict[str, Any]:
@@ -119,6 +111,9 @@ def _rows(comparison: Comparison) -> list[tuple[str, ...]]:
 def _samples(samples: Samples | None, unit: str) -> str:
     if samples is None:
         return "-"
+    if unit == "B":
+        spread = "" if samples.stdev is None else f" +/- {format_bytes(samples.stdev)}"
+        return f"{format_bytes(samples.mean)}{spread}"
     spread = "" if samples.stdev is None else f" +/- {_number(samples.stdev)}"
     return f"{_number(samples.mean)}{spread} {unit}".rstrip()
 
@@ -126,6 +121,8 @@ def _samples(samples: Samples | None, unit: str) -> str:
 def _tolerance(verdict: FigureVerdict) -> str:
     if verdict.tolerance is None:
         return "-"
+    if verdict.rule.unit == "B":
+        return format_bytes(verdict.tolerance)
     return f"{_number(verdict.tolerance)} {verdict.rule.unit}".rstrip()
 
 
@@ -149,12 +146,16 @@ def _remarks(comparison: Comparison) -> list[str]:
         if each.outcome is Outcome.CANNOT_TELL and not each.reason.startswith("not comparable")
     }
     lines += [f"cannot tell: {reason}" for reason in reasons]
+    if comparison.lost:
+        lines.append(f"lost, the new run does not tell: {', '.join(comparison.lost)}")
+    if comparison.asks_for_figures and not comparison.figures:
+        lines.append("cannot tell: neither side has any figure that the rules name")
     if comparison.figures and comparison.counts == (1, 1):
         lines.append(
             "one run on each side: the tolerance alone decides, repeat the runs to be sure"
         )
     counts = ", ".join(f"{comparison.count(each)} {each.value}" for each in Outcome)
-    return [*lines, f"{_overall(comparison)}: {counts}"]
+    return [*lines, f"{comparison.overall.value}: {counts}"]
 
 
 def _unequal(verdict: EqualVerdict) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,12 @@ if TYPE_CHECKING:
 
 _ALWAYS_NEEDED = ("workload", "ranks", "scale", "limits")
 """What counts, bytes and orders depend on, whatever else changes."""
+
+_DECIDES_WHAT_IS_MEASURED = (*_ALWAYS_NEEDED, "model", "backend", "conduct", "formula")
+"""Where one of these differs, a figure may be there on one side alone."""
+
+_LARGEST = 1e150
+"""Figures beyond it are damaged, and the square of their spread is no number."""
 
 
 class Outcome(str, enum.Enum):
@@ -89,6 +94,8 @@ class Comparison:
         The aspects whose difference was not to stand in the way.
     counts : tuple of int
         How many runs the baseline has, and how many the candidate.
+    asks_for_figures : bool
+        Whether the rules have figures.
     """
 
     figures: tuple[FigureVerdict, ...]
@@ -96,6 +103,7 @@ class Comparison:
     differences: Mapping[str, str]
     across: frozenset[str]
     counts: tuple[int, int]
+    asks_for_figures: bool = True
 
     def count(self, outcome: Outcome) -> int:
         """Return how many metrics have this outcome."""
@@ -109,11 +117,32 @@ class Comparison:
         return self.count(Outcome.WORSE) > 0
 
     @property
+    def lost(self) -> list[str]:
+        """The fields that the baseline has, and runs of the same kind ought to have, too."""
+        if not self.differences.keys().isdisjoint(_DECIDES_WHAT_IS_MEASURED):
+            return []
+        equals = [each for each in self.equals if each.rule.how != "version"]
+        every: list[FigureVerdict | EqualVerdict] = [*self.figures, *equals]
+        return [
+            each.rule.field
+            for each in every
+            if each.outcome is Outcome.CANNOT_TELL and _is_lost(each.baseline, each.candidate)
+        ]
+
+    @property
     def is_undecided(self) -> bool:
-        """Tell whether there are figures, and nothing could be said of any of them."""
-        return bool(self.figures) and all(
-            each.outcome is Outcome.CANNOT_TELL for each in self.figures
-        )
+        """Tell whether figures are asked for and nothing could be said of any, or some are lost."""
+        nothing_told = all(each.outcome is Outcome.CANNOT_TELL for each in self.figures)
+        return (self.asks_for_figures and nothing_told) or bool(self.lost)
+
+    @property
+    def overall(self) -> Outcome:
+        """What can be said of all of it."""
+        if self.is_worse:
+            return Outcome.WORSE
+        if self.is_undecided:
+            return Outcome.CANNOT_TELL
+        return Outcome.IMPROVED if self.count(Outcome.IMPROVED) else Outcome.SAME
 
 
 def compare(
@@ -143,6 +172,7 @@ def compare(
         differing,
         frozenset(across),
         (len(baseline), len(candidate)),
+        bool(rules.figures),
     )
 
 
@@ -185,7 +215,7 @@ def _verdict(
 
 def _samples(reports: Sequence[Report], field: str) -> Samples | None:
     values = [value_of(report, field) for report in reports]
-    known = [float(v) for v in values if isinstance(v, (int, float)) and math.isfinite(v)]
+    known = [float(v) for v in values if isinstance(v, (int, float)) and abs(v) <= _LARGEST]
     return Samples.of(known) if known else None
 
 
@@ -206,12 +236,42 @@ def _judge_equal(
     obstacles = [text for aspect, text in differing.items() if aspect in needed]
     if obstacles:
         return EqualVerdict(rule, Outcome.CANNOT_TELL, "; ".join(obstacles), before, after)
+    unknown = _unknown(rule, old, new, candidate)
+    if unknown:
+        return EqualVerdict(rule, Outcome.CANNOT_TELL, unknown, before, after)
     if rule.how == "version":
         return EqualVerdict(rule, Outcome.CANNOT_TELL, "of another release", before, after)
     reason = "must be equal"
     if len(old) > 1 or len(new) > 1:
         reason = "must be equal, and is not even in all runs of one side"
     return EqualVerdict(rule, Outcome.WORSE, reason, before, after)
+
+
+def _unknown(rule: EqualRule, old: list[Any], new: list[Any], candidate: Sequence[Report]) -> str:
+    """Return why values that are not equal need not differ: one side does not know its own."""
+    if len(old) > 1 or len(new) > 1 or _conflict(old[0], new[0]):
+        return ""
+    head = rule.field.partition(".")[0]
+    if not all(head in report for report in candidate):
+        return ""  # a report of today has every field, if only with null
+    side = "new run" if _is_lost(old[0], new[0]) else "baseline"
+    return f"the {side} does not tell"
+
+
+def _conflict(old: Any, new: Any) -> bool:
+    """Tell whether two values differ where both are known; null is not known."""
+    if old is None or new is None:
+        return False
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return any(map(_conflict, old, new))
+    return bool(old != new)
+
+
+def _is_lost(old: Any, new: Any) -> bool:
+    """Tell whether the baseline knows a value, or one of a list, that the new run does not."""
+    if isinstance(old, list) and isinstance(new, list):
+        return any(map(_is_lost, old, new))
+    return old is not None and new is None
 
 
 def _values(rule: EqualRule, reports: Sequence[Report]) -> list[Any]:

@@ -57,7 +57,8 @@ def uncertainty(a: Samples, b: Samples) -> float | None:
     a_part, b_part = a.stdev**2 / a.count, b.stdev**2 / b.count
     if a_part + b_part == 0:
         return 0.0
-    freedom = (a_part + b_part) ** 2 / (a_part**2 / (a.count - 1) + b_part**2 / (b.count - 1))
+    share = a_part / (a_part + b_part)  # whose squares are numbers, however small the spread is
+    freedom = 1 / (share**2 / (a.count - 1) + (1 - share) ** 2 / (b.count - 1))
     return math.sqrt(a_part + b_part) * _t_975(int(freedom))
 
 
