@@ -298,7 +298,7 @@ def test_uncertainty_is_welchs(a, b):
         (
             (
                 '{"schema": "cm4storage.tolerance", "version": 1, "tolerance_rules": '
-                '{"functional_metrics": {"x": {"exact": true}}}}'
+                '{"functional_metrics": {"x": {"needs_same": []}}}}'
             ),
             "one of exact_match",
         ),

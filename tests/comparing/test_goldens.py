@@ -149,6 +149,12 @@ def test_writing_shows_the_difference_and_leaves_mere_times_alone(copy, cm4stora
         (lambda d: d["request"].pop("params"), "the golden lacks 'params'"),
         (lambda d: d["request"].update(kind="dance"), "there is no kind dance"),
         (lambda d: d.pop("report"), "the golden has no report yet"),
+        (lambda d: d["figures"].update(read_mib_per_s=[1]), "the golden is damaged: its figures"),
+        (lambda d: d.update(figures=[]), "the golden is damaged: its figures"),
+        (lambda d: d.update(fields=[1]), "the golden is damaged: its fields"),
+        (lambda d: d.update(report="green"), "the golden is damaged: its report"),
+        (lambda d: d["request"].update(params=3), "the golden is damaged: its request"),
+        (lambda d: d["report"].update(host="vm"), "host is not an object"),
     ],
 )
 def test_a_damaged_golden_is_refused(copy, cm4storage_of, capsys, act, says):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -84,9 +85,13 @@ def _figure_as_json(verdict: FigureVerdict) -> dict[str, Any]:
         "baseline": None if verdict.baseline is None else asdict(verdict.baseline),
         "new": None if verdict.candidate is None else asdict(verdict.candidate),
         "change_percent": None if verdict.change is None else verdict.change * 100,
-        "tolerance": verdict.tolerance,
-        "uncertainty": verdict.uncertainty,
+        "tolerance": _finite(verdict.tolerance),
+        "uncertainty": _finite(verdict.uncertainty),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else value
 
 
 def _runs(comparison: Comparison) -> str:

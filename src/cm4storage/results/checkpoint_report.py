@@ -13,6 +13,7 @@ from cm4storage.core.versions import check_version
 from cm4storage.results.checkpoint_run_figures import durations, throughputs
 from cm4storage.results.environment_fields import environment_fields
 from cm4storage.results.metrics import Spread
+from cm4storage.results.report_shape import require_shape
 
 if TYPE_CHECKING:
     from cm4storage.results.checkpoint_records import OperationKind
@@ -92,9 +93,10 @@ def upgrade(document: dict[str, Any], where: str) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If a newer release wrote it.
+        If it is damaged, or a newer release wrote it.
     """
     check_version(document.get("version"), VERSION, "the report", where)
+    require_shape(document, where)
     return {**dict.fromkeys(_NEW_IN_VERSION_2), **document, "version": VERSION}
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.reading import read_json
 from cm4storage.core.versions import check_version
 from cm4storage.results.orders import of_first_alone
 from cm4storage.results.report_files import SCHEMA, VERSION
+from cm4storage.results.report_shape import require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ def read_report(path: Path) -> dict[str, Any]:
         If there is none, or a newer release wrote it.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the report: {error}", where=str(path)) from error
     return upgrade(document, str(path))
@@ -44,7 +45,7 @@ def upgrade(document: Any, where: str) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If it is no report, or a newer release wrote it.
+        If it is no report, it is damaged, or a newer release wrote it.
     """
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise UserError(
@@ -53,6 +54,7 @@ def upgrade(document: Any, where: str) -> dict[str, Any]:
             advice="name the folder of a run, such as results/training/unet3d/run/<time>",
         )
     check_version(document.get("version"), VERSION, "the report", where)
+    require_shape(document, where)
     report = dict(document)
     while report["version"] < VERSION:
         report = _STEPS[report["version"]](report)

@@ -66,7 +66,8 @@ class FigureVerdict:
         """The change relative to the baseline, 0.1 for 10 % more; None where there is none."""
         if self.baseline is None or self.candidate is None or self.baseline.mean == 0:
             return None
-        return (self.candidate.mean - self.baseline.mean) / abs(self.baseline.mean)
+        change = (self.candidate.mean - self.baseline.mean) / abs(self.baseline.mean)
+        return change if abs(change) <= _LARGEST else None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def value_of(report: Mapping[str, Any], field: str) -> Any:
     if not dot:
         return value
     if rest.startswith("*.") and isinstance(value, list):
-        return [value_of(item, rest[2:]) for item in value]
+        return [value_of(item, rest[2:]) if isinstance(item, dict) else None for item in value]
     return value_of(value, rest) if isinstance(value, dict) else None
 
 
@@ -48,5 +48,6 @@ def _inner(value: Any, rests: tuple[str, ...]) -> Any:
     if "" in rests:
         return value
     if isinstance(value, list):
-        return [subset(item, tuple(rest.removeprefix("*.") for rest in rests)) for item in value]
+        inner = tuple(rest.removeprefix("*.") for rest in rests)
+        return [subset(item, inner) if isinstance(item, dict) else item for item in value]
     return subset(value, rests) if isinstance(value, dict) else value

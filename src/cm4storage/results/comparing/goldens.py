@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.files import write_text_atomically
+from cm4storage.core.reading import read_json
 from cm4storage.results.comparing.context import fields_of_context
 from cm4storage.results.comparing.fields import subset, value_of
+from cm4storage.results.report_shape import require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +74,7 @@ class Golden:
             )
         try:
             request = document["request"]
-            return cls(
+            golden = cls(
                 request["kind"],
                 request["workload"],
                 request["scale"],
@@ -83,6 +85,22 @@ class Golden:
             )
         except (KeyError, TypeError) as error:
             raise UserError(f"the golden lacks {error}", where=where) from error
+        golden._require_shape(where)
+        return golden
+
+    def _require_shape(self, where: str) -> None:
+        """Refuse parts that are not what they have to be."""
+        request = (self.kind, self.workload, self.scale, self.params)
+        damaged = {
+            "request": not _are_texts(request),
+            "fields": not _are_texts(self.fields),
+            "report": not isinstance(self.report, (dict, type(None))),
+            "figures": not _are_runs(self.figures),
+        }
+        for part, is_damaged in damaged.items():
+            if is_damaged:
+                raise UserError(f"the golden is damaged: its {part}", where=where)
+        require_shape(self.report or {}, where)
 
     def as_reports(self) -> list[dict[str, Any]]:
         """Return one report for each run that was measured, as comparing wants them."""
@@ -137,6 +155,20 @@ class Golden:
         return sorted(set(self.fields) - set(report))
 
 
+def _are_texts(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _are_runs(figures: Any) -> bool:
+    """Tell whether these are lists, as long as each other, of what runs have measured."""
+    if not isinstance(figures, dict):
+        return False
+    rows = list(figures.values())
+    if not all(isinstance(row, list) and len(row) == len(rows[0]) for row in rows):
+        return False
+    return all(isinstance(value, (int, float, type(None))) for row in rows for value in row)
+
+
 def _rounded(value: Any) -> float | None:
     """Return a figure with the digits that a difference to be reviewed needs."""
     return None if value is None else float(f"{value:.5g}")
@@ -161,7 +193,7 @@ def load_golden(path: Path) -> Golden:
         If the file is none.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the golden: {error}", where=str(path)) from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:

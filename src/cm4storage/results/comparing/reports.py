@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.reading import read_json
 from cm4storage.results import checkpoint_records, checkpoint_report, figures, records
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.comparing import goldens
@@ -32,7 +33,7 @@ def load_all(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Raises
     ------
     UserError
-        If one of them has no readable report, or one of a newer release.
+        If one of them has no readable report, or one that is damaged or of a newer release.
     """
     return [report for path in paths for place in _places(path) for report in _load(place)]
 
@@ -51,7 +52,7 @@ def _load(place: Path) -> list[dict[str, Any]]:
         return [_computed(place.parent)]
     path = place / REPORT if place.is_dir() else place
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the report: {error}", where=str(path)) from error
     if isinstance(document, dict) and document.get("schema") == goldens.SCHEMA:

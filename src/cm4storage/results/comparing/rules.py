@@ -11,15 +11,15 @@ multiplies all tolerances, or leaves the metrics of performance out; a backend m
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.reading import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 SCHEMA: Final = "cm4storage.tolerance"
 VERSION: Final = 1
@@ -31,6 +31,18 @@ ASPECTS: Final = (
     *("backend", "limits", "conduct", "page_cache", "formula"),
 )
 """What two runs must have in common for their figures to be comparable."""
+
+_MULTIPLIER: Final = "_tolerance_multiplier"
+_KEYS: Final = (
+    *("schema", "version", "tolerance_rules", "validation_modes"),
+    "backend_specific_adjustments",
+)
+_FIGURE_KEYS: Final = (
+    *("better", "relative_tolerance_percent", "absolute_tolerance", "unit", "group"),
+)
+_EQUAL_KEYS: Final = (
+    *("exact_match", "sequence_match", "sample_size", "version_compatible", "ignore", "needs_same"),
+)
 
 Better = Literal["higher", "lower"]
 
@@ -94,11 +106,22 @@ class EqualRule:
 
 @dataclass(frozen=True)
 class Rules:
-    """All rules of a comparison, before a mode and a backend are chosen."""
+    """All rules of a comparison, before a mode and a backend are chosen.
+
+    Attributes
+    ----------
+    figures, equals : tuple
+    modes : mapping
+        By name, what all tolerances are multiplied by; None: figures are left out.
+    backends : mapping
+        By name, what the tolerances of each group are multiplied by.
+    source : str
+        The file.
+    """
 
     figures: tuple[FigureRule, ...]
     equals: tuple[EqualRule, ...]
-    modes: Mapping[str, Mapping[str, Any]]
+    modes: Mapping[str, float | None]
     backends: Mapping[str, Mapping[str, float]]
     source: str
 
@@ -116,15 +139,14 @@ class Rules:
                 where=self.source,
                 advice=f"they have: {', '.join(self.modes)}",
             )
-        if self.modes[mode].get("ignore_performance_metrics"):
+        factor = self.modes[mode]
+        if factor is None:
             return replace(self, figures=())
-        factor = float(self.modes[mode].get("performance_tolerance_multiplier", 1.0))
         groups = self.backends.get(backend, {})
         return replace(
             self,
             figures=tuple(
-                rule.scaled(factor * groups.get(f"{rule.group}_tolerance_multiplier", 1.0))
-                for rule in self.figures
+                rule.scaled(factor * groups.get(rule.group, 1.0)) for rule in self.figures
             ),
         )
 
@@ -138,7 +160,7 @@ def load(path: Path = DEFAULT_FILE) -> Rules:
         If the file cannot be read, is of a newer version, or has a rule that makes no sense.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the rules: {error}", where=str(path)) from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
@@ -159,6 +181,7 @@ def load(path: Path = DEFAULT_FILE) -> Rules:
 
 
 def _rules(document: dict[str, Any], source: str) -> Rules:
+    _require_known("the file", document, _KEYS)
     kinds = document["tolerance_rules"]
     sections: dict[str, Callable[[str, dict[str, Any]], EqualRule | None]] = {
         "functional_metrics": _equal,
@@ -173,18 +196,50 @@ def _rules(document: dict[str, Any], source: str) -> Rules:
         for name, read in sections.items()
         for field, rule in kinds.get(name, {}).items()
     )
-    figures = (_figure(*item) for item in kinds.get("performance_metrics", {}).items())
+    figures = tuple(_figure(*item) for item in kinds.get("performance_metrics", {}).items())
     modes = document.get("validation_modes") or {DEFAULT_MODE: {}}
+    backends = document.get("backend_specific_adjustments", {})
+    groups = {rule.group for rule in figures}
     return Rules(
-        tuple(figures),
+        figures,
         tuple(rule for rule in equals if rule is not None),
-        modes,
-        document.get("backend_specific_adjustments", {}),
+        {name: _mode(name, mode) for name, mode in modes.items()},
+        {name: _factors(name, factors, groups) for name, factors in backends.items()},
         source,
     )
 
 
+def _mode(name: str, mode: dict[str, Any]) -> float | None:
+    """Return what a mode multiplies tolerances by; None where it leaves figures out."""
+    _require_known(name, mode, ("performance_tolerance_multiplier", "ignore_performance_metrics"))
+    if mode.get("ignore_performance_metrics"):
+        return None
+    return _amount(name, mode.get("performance_tolerance_multiplier", 1.0))
+
+
+def _factors(backend: str, factors: dict[str, Any], groups: set[str]) -> dict[str, float]:
+    """Return by group what a backend multiplies tolerances by."""
+    known = {f"{group}{_MULTIPLIER}" for group in groups}
+    _require_known(backend, factors, sorted(known))
+    return {
+        name.removesuffix(_MULTIPLIER): _amount(backend, factor)
+        for name, factor in factors.items()
+        if name in known
+    }
+
+
+def _require_known(name: str, rule: dict[str, Any], known: Iterable[str]) -> None:
+    """Refuse keys that would mean nothing; any rule may have a description."""
+    unknown = sorted(set(rule) - {"description", *known})
+    if unknown:
+        raise ValueError(f"{name}: there is no {unknown[0]}; known: {', '.join(known)}")
+
+
 def _figure(field: str, rule: dict[str, Any]) -> FigureRule:
+    _require_known(field, rule, _FIGURE_KEYS)
+    for name in ("unit", "group", "description"):
+        if not isinstance(rule.get(name, ""), str):
+            raise TypeError(f"{field}: {name} must be a text")
     better = rule.get("better")
     if better not in ("higher", "lower"):
         raise ValueError(f"{field}: better must be higher or lower, not {better!r}")
@@ -202,20 +257,26 @@ def _figure(field: str, rule: dict[str, Any]) -> FigureRule:
 
 
 def _amount(field: str, value: Any) -> float:
-    amount = float(value)
-    if not amount >= 0:
-        raise ValueError(f"{field}: a tolerance must be at least 0, not {value}")
-    return amount
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        raise ValueError(f"{field}: a tolerance must be a number of at least 0, not {value!r}")
+    return float(value)
+
+
+def _size(field: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{field}: sample_size must be a whole number above 0, not {value!r}")
+    return value
 
 
 def _equal(field: str, rule: dict[str, Any]) -> EqualRule | None:
+    _require_known(field, rule, _EQUAL_KEYS)
     if rule.get("ignore"):
         return None
     needs = tuple(rule.get("needs_same", ()))
     if set(needs) - set(ASPECTS):
         raise ValueError(f"{field}: needs_same must be some of {', '.join(ASPECTS)}")
     if rule.get("sequence_match"):
-        return EqualRule(field, "sequence", int(rule.get("sample_size", 100)), needs)
+        return EqualRule(field, "sequence", _size(field, rule.get("sample_size", 100)), needs)
     if rule.get("version_compatible"):
         return EqualRule(field, "version", 0, needs)
     if rule.get("exact_match"):
