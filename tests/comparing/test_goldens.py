@@ -41,7 +41,8 @@ def test_todays_code_gives_what_they_say(cm4storage_of, capsys):
     code = cm4storage_of(["goldens", "--check", "--mode=development", f"--goldens_dir={FOLDER}"])
     out = capsys.readouterr().out
     assert code == 0, out
-    assert out.count("same: 0 improved") == len(list(FOLDER.glob("*.json"))) - 1
+    count = len(list(FOLDER.glob("*.json"))) - 1
+    assert (out.count("same: 0 improved"), out.count(", 0 cannot tell")) == (count, count)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_change_of_checkpoints_is_red(copy, cm4storage_of, capsys):
     ):  # fmt: skip
         assert f"{name}: " in said
     assert "no save_p42_latency_ms any more" in said
-    assert "17 same, 9 worse" in said
+    assert "18 same, 9 worse" in said
 
 
 def test_times_count_on_the_machine_of_the_golden_alone(copy, cm4storage_of, capsys):
@@ -119,10 +120,48 @@ def test_times_count_on_the_machine_of_the_golden_alone(copy, cm4storage_of, cap
         document["figures"]["throughput_samples_per_sec"] = [1e9] * 5
 
     change(copy, as_if_measured_elsewhere)
-    assert cm4storage_of(["goldens", "--check", f"--only={CHEAP}", f"--goldens_dir={copy}"]) == 0
+    words = ["goldens", "--check", f"--only={CHEAP}", f"--goldens_dir={copy}"]
+    assert cm4storage_of([*words, "--mode=standard", "--repeat=1"]) == 0
     out = capsys.readouterr().out
     assert "another machine: elsewhere" in out
-    assert "12 cannot tell" in out
+    assert "15 cannot tell" in out
+
+
+def test_a_time_decides_only_where_one_asks_for_it(own, cm4storage_of, capsys):
+    def as_if_fast(document):
+        document["figures"]["throughput_samples_per_sec"] = [1e9] * 2
+
+    change(own, as_if_fast, "mine")
+    words = ["goldens", "--check", f"--goldens_dir={own}"]
+    capsys.readouterr()
+    assert cm4storage_of(words) == 0
+    assert "figures of time are left out" in capsys.readouterr().err
+    assert cm4storage_of([*words, "--mode=standard", "--out=json", "-q"]) == 4
+    [found] = json.loads(capsys.readouterr().out)["goldens"]
+    assert (found["name"], found["green"]) == ("mine", False)
+    assert found["comparison"]["runs"] == {"baseline": 2, "new": 3}
+    by_field = {each["field"]: each["verdict"] for each in found["comparison"]["figures"]}
+    assert by_field["throughput_samples_per_sec"] == "worse"
+    assert "peak_memory_bytes" not in by_field  # of a process that has run others before
+
+
+def test_a_lost_figure_is_red(own, cm4storage_of, capsys):
+    change(own, lambda d: d["figures"].update(checkpoint_stall_mean_s=[1.0, 1.0]), "mine")
+    words = ["goldens", "--check", f"--goldens_dir={own}", "--mode=relaxed", "--repeat=1"]
+    assert cm4storage_of(words) == 4
+    assert "does not tell: checkpoint_stall_mean_s" in capsys.readouterr().out
+
+
+def test_runs_that_differ_make_no_golden(own, cm4storage_of, capsys):
+    def as_if_new(document):
+        document["request"]["params"] += " reader.file_shuffle=random"
+
+    path = own / "mine.json"
+    change(own, as_if_new, "mine")
+    before = path.read_bytes()
+    assert cm4storage_of(["goldens", "--write", f"--goldens_dir={own}", "--repeat=2"]) == 1
+    assert "runs of the same request differ in access_order_digest" in capsys.readouterr().err
+    assert path.read_bytes() == before
 
 
 def test_writing_shows_the_difference_and_leaves_mere_times_alone(copy, cm4storage_of, capsys):

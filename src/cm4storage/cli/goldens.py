@@ -14,7 +14,7 @@ from cm4storage.checkpoint.runs.job import CheckpointJob
 from cm4storage.cli import options
 from cm4storage.core.errors import ExitCode, UserError
 from cm4storage.core.progress import NoProgress
-from cm4storage.report.comparison import render
+from cm4storage.report.comparison import as_json, render
 from cm4storage.results.checkpoint_report import build_report
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.comparing import rules as tolerances
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cm4storage.report.console import Console
-    from cm4storage.results.comparing.comparison import Comparison
     from cm4storage.results.comparing.goldens import Golden
     from cm4storage.results.comparing.rules import Rules
     from cm4storage.workload.model import Scale
@@ -37,6 +36,12 @@ if TYPE_CHECKING:
 
 FOLDER = Path("docs") / "goldens"
 WRITTEN_RUNS = 5
+CHECKED_RUNS = 3
+"""So many runs of the code of today have a spread, by which noise is told from a change."""
+DEFAULT_MODE = "development"
+"""What decides nothing by time: on a machine with other work every figure of time is red."""
+SCHEMA = "cm4storage.goldens"
+VERSION = 1
 TOLERANCE = "tolerance.json"
 
 
@@ -53,12 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", default="", metavar="NAME,...", help="these, by their names without .json"
     )
     parser.add_argument(
-        "--mode", default=tolerances.DEFAULT_MODE,
-        help="a mode of the rules (default: standard); development leaves figures of time out",
+        "--mode",
+        help="a mode of the rules (default: development, which leaves figures of time out); "
+        "standard compares them, where the machine is that of the golden and has nothing to do",
     )  # fmt: skip
     parser.add_argument(
         "--repeat", type=options.positive, metavar="N",
-        help=f"run each N times (default: 1 for --check, {WRITTEN_RUNS} for --write)",
+        help=f"run each N times (default: for --check 1, or {CHECKED_RUNS} where the mode has "
+        f"figures of time; {WRITTEN_RUNS} for --write)",
     )  # fmt: skip
     parser.add_argument(
         "--renew", action="store_true",
@@ -68,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data_dir", type=Path, metavar="FOLDER",
         help="where data sets are kept (default: a temporary folder)",
     )  # fmt: skip
+    options.add_output(parser, "what was found or written of each")
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
@@ -75,19 +83,30 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     goldens = {path: load_golden(path) for path in _files(args.goldens_dir, args.only)}
     own_rules = args.goldens_dir / TOLERANCE
     rules = tolerances.load(own_rules if own_rules.exists() else tolerances.DEFAULT_FILE)
-    runs = args.repeat or (WRITTEN_RUNS if args.write else 1)
+    mode = args.mode or (DEFAULT_MODE if DEFAULT_MODE in rules.modes else tolerances.DEFAULT_MODE)
+    runs = args.repeat or _runs(args, rules.chosen(mode, ""))
     found = []
     for path, golden in goldens.items():
         reports = _answer(golden, path, args.data_dir, runs, console)
         if args.write:
-            text = _write(path, golden, golden.answered(reports, rules), renews=args.renew)
+            new = golden.answered(reports, rules, str(path))
+            document, text = _write(path, golden, new, renews=args.renew)
         else:
-            chosen = rules.chosen(args.mode, backend_of(reports))
-            comparison, lost = _check(path, golden, reports, chosen)
-            text = "\n".join([path.stem, render(comparison), *lost, ""])
-            found.append(comparison.is_worse or bool(comparison.lost) or bool(lost))
-        console.show(text)
-    return int(ExitCode.MISSED if any(found) else ExitCode.OK)
+            document, text = _check(path, golden, reports, rules.chosen(mode, backend_of(reports)))
+        found.append({"name": path.stem, **document})
+        (console.say if args.out == "json" else console.show)(text)
+    if args.check and rules.modes[mode] is None:
+        console.say(f"figures of time are left out; --mode={tolerances.DEFAULT_MODE} compares them")
+    if args.out == "json":
+        options.show_json(console, {"schema": SCHEMA, "version": VERSION, "goldens": found})
+    return int(ExitCode.OK if all(each.get("green", True) for each in found) else ExitCode.MISSED)
+
+
+def _runs(args: argparse.Namespace, chosen: Rules) -> int:
+    """Return how often each is run, where the user does not say."""
+    if args.write:
+        return WRITTEN_RUNS
+    return CHECKED_RUNS if chosen.figures else 1
 
 
 def _files(folder: Path, only: str) -> list[Path]:
@@ -150,8 +169,8 @@ _RUNNERS: Mapping[str, Callable[[Golden, Path], dict[str, Any]]] = {
 
 def _check(
     path: Path, golden: Golden, reports: list[dict[str, Any]], rules: Rules
-) -> tuple[Comparison, list[str]]:
-    """Return the comparison, and in words what is worse beside its metrics."""
+) -> tuple[dict[str, Any], str]:
+    """Return what was found of a golden, for programs and in words."""
     if golden.report is None:
         raise UserError(
             "the golden has no report yet",
@@ -165,16 +184,19 @@ def _check(
             "worse: the same request makes another workload, so that nothing can be judged; "
             f"if that is meant: cm4storage goldens --write --only={path.stem}"
         )
-    return comparison, lost
+    green = not (comparison.is_worse or comparison.lost or lost)
+    document = {"green": green, "comparison": as_json(comparison), "worse_beside": lost}
+    return document, "\n".join([path.stem, render(comparison), *lost, ""])
 
 
-def _write(path: Path, golden: Golden, new: Golden, *, renews: bool) -> str:
+def _write(path: Path, golden: Golden, new: Golden, *, renews: bool) -> tuple[dict[str, Any], str]:
     """Write the golden if anything but times has changed; return the difference."""
     if not renews and golden.timeless_text() == new.timeless_text():
-        return f"{path.stem}: unchanged"
+        return {"difference": ""}, f"{path.stem}: unchanged"
     before, after = golden.text(), new.text()
     new.save(path)
     lines = difflib.unified_diff(
         before.splitlines(), after.splitlines(), f"old/{path.name}", f"new/{path.name}", lineterm=""
     )
-    return "\n".join(lines) or f"{path.stem}: unchanged"
+    difference = "\n".join(lines)
+    return {"difference": difference}, difference or f"{path.stem}: unchanged"

@@ -108,8 +108,28 @@ class Golden:
         measured = [dict(zip(self.figures, row, strict=True)) for row in rows]
         return [{**(self.report or {}), **figures} for figures in measured or [{}]]
 
-    def answered(self, reports: Sequence[dict[str, Any]], rules: Rules) -> Golden:
-        """Return the golden with what `rules` need of the reports of one or more runs."""
+    def answered(self, reports: Sequence[dict[str, Any]], rules: Rules, where: str) -> Golden:
+        """Return the golden with what `rules` need of the reports of one or more runs.
+
+        Parameters
+        ----------
+        where : str
+            Where it is from, for the text of an error.
+
+        Raises
+        ------
+        UserError
+            If the runs differ in what must be equal: then it would be that of the first by chance.
+        """
+        for rule in rules.equals:
+            values = [value_of(report, rule.field) for report in reports]
+            if any(value != values[0] for value in values):
+                raise UserError(
+                    f"runs of the same request differ in {rule.field}",
+                    where=where,
+                    meaning="what must be equal would be that of the first run, by chance",
+                    advice="request a workload that does the same on every run",
+                )
         needed = (*(rule.field for rule in rules.equals), *fields_of_context())
         measured = {
             rule.field: [_rounded(value_of(report, rule.field)) for report in reports]
