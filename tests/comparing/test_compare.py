@@ -362,7 +362,25 @@ def test_json_and_markdown(saved, report, cm4storage_of, capsys):
     by_field = {each["field"]: each for each in found["figures"]}
     assert by_field[THROUGHPUT]["change_percent"] == -50
     assert by_field[THROUGHPUT]["baseline"] == {"count": 2, "mean": 100.0, "stdev": 0.0}
+    assert cm4storage_of(["compare", base, base, worse, "--out=json", "-q"]) == 4
+    assert json.loads(capsys.readouterr().out) == found
+    cm4storage_of(["compare", base, worse, "--out=markdown"])
+    markdown = capsys.readouterr().out
+    assert cm4storage_of(["compare", base, worse, "--json", "--markdown"]) == 2
+    capsys.readouterr()
     cm4storage_of(["compare", base, worse, "--markdown"])
-    lines = capsys.readouterr().out.splitlines()
+    out = capsys.readouterr().out
+    assert out == markdown
+    lines = out.splitlines()
     assert "| throughput | 100 samples/s | 50 samples/s | -50.0 % | 5 samples/s | worse |" in lines
     assert lines[-1].startswith("- worse: ")
+
+
+def test_the_verdict_is_shown_also_where_no_file_can_be_written(
+    saved, report, cm4storage_of, capsys, tmp_path
+):
+    words = [saved("base", report), saved("new", {**report, "total_bytes": 1})]
+    assert cm4storage_of(["compare", *words, f"--result_file={tmp_path}/none/x.json"]) == 3
+    captured = capsys.readouterr()
+    assert "worse, must be equal" in captured.out
+    assert "cannot write x.json" in captured.err

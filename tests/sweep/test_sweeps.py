@@ -157,6 +157,16 @@ def test_a_dry_run_lists_the_points_and_runs_none(stopped):
     assert len(stopped.finished()) == 8
 
 
+def test_programs_get_json_and_nothing_else(stopped):
+    command = [sys.executable, "-m", "cm4storage", "sweep", "--data_dir=data", *AXES]
+    for more, key in ((["--dry_run"], "is_finished"), ([], "report")):
+        words = [*command, "--repeat=2", SLOW, "--out=json", *more]
+        done = subprocess.run(words, cwd=stopped.folder, capture_output=True, check=True)
+        points = json.loads(done.stdout)["points"]
+        assert [point["values"][KEYS[0]] for point in points].count("1") == 4
+        assert all(point[key] for point in points)
+
+
 def test_two_sweeps_at_a_time_run_each_point_once(tmp_path):
     sweeps = Sweeps(tmp_path)
     args = ("--sweep=reader.read_threads=1 2", f"--params={SMALL} train.computation_time=0.1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict", action="store_true",
         help="exit code 5 where anything cannot be told, not only where nothing can",
     )  # fmt: skip
-    parser.add_argument("--markdown", action="store_true", help="write a table in Markdown")
-    parser.add_argument("--json", action="store_true", help="write the outcome as JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--out", choices=("text", "markdown", "json"), default="text",
+        help="markdown: a table for a pull request; json: the outcome to standard output, all else "
+        "to standard error",
+    )  # fmt: skip
+    for name in ("markdown", "json"):
+        form.add_argument(
+            f"--{name}", action="store_const", dest="out", const=name, help=f"as --out={name}"
+        )
     options.add_result_file(parser)
 
 
@@ -56,12 +63,9 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     rules = tolerances.load(args.tolerance).chosen(args.mode, backend_of(baseline))
     comparison = compare(baseline, new, rules, across)
     document = shown.as_json(comparison)
-    options.write_result(args, document)
-    if args.json:
-        console.show(json.dumps(document, indent=2))
-    else:
-        draw = shown.render_markdown if args.markdown else shown.render
-        console.show(draw(comparison))
+    draw = shown.render_markdown if args.out == "markdown" else shown.render
+    options.show_report(args, console, document, draw(comparison))
+    options.write_result(args, document)  # last: where it fails, the verdict is not lost
     return int(exit_code(comparison, strict=args.strict))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cm4storage.cli import options
 from cm4storage.core.canonical import digest
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from cm4storage.report.console import Console
     from cm4storage.sweep.plan import Point
+
+
+RESULTS = "sweep.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rerun_command", metavar="COMMAND", help="shown as the way to run it again"
     )
     options.add_result_file(parser)
+    options.add_output(parser, "the content of sweep.json, or of a dry run the points,")
 
 
 def execute(args: argparse.Namespace, console: Console) -> int:
@@ -59,17 +64,28 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     folder = args.results_dir.absolute() / "sweep" / points[0].resolved.workload.model.name
     pool = Pool(folder / "points")
     if args.dry_run:
-        console.show(_listed(points, pool))
+        options.show_report(args, console, _points_as_json(points, pool), _listed(points, pool))
         return 0
     own = folder / digest([point.key for point in points])[:12]
     try:
         run_points(points, setup, pool, console.progress, console.say)
     finally:
         results = _keep(points, pool, own, setup.command)
-    console.show(table(headings(results.keys), [cells(row) for row in results.rows()]))
-    console.show(f"\nresults   {own}\nrun again {setup.command}")
+    shown = table(headings(results.keys), [cells(row) for row in results.rows()])
+    places = f"results   {own}\nrun again {setup.command}"
+    document = json.loads((own / RESULTS).read_text(encoding="utf-8"))
+    options.show_report(args, console, {"sweep_dir": str(own), **document}, f"{shown}\n\n{places}")
     options.write_result(args, {"sweep_dir": str(own)})
     return 0
+
+
+def _points_as_json(points: list[Point], pool: Pool) -> dict[str, Any]:
+    """Return all points, and whether they are finished."""
+    told = [
+        {"values": p.values, "repeat": p.repeat, "key": p.key, "is_finished": pool.has(p)}
+        for p in points
+    ]
+    return {"points": told}
 
 
 def _setup(args: argparse.Namespace) -> Setup:
