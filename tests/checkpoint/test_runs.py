@@ -26,7 +26,8 @@ from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.progress import NoProgress
 from cm4storage.core.units import GIB, MIB
 from cm4storage.results import checkpoint_records
-from cm4storage.results.checkpoint_files import build_report, write_checkpoint_files
+from cm4storage.results.checkpoint_files import write_checkpoint_files
+from cm4storage.results.checkpoint_report import build_report
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.storage.folders.alignment import memory_file_system
 from cm4storage.storage.location import StoreLocation

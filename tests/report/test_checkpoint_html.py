@@ -12,8 +12,8 @@ from made_records import HOST
 from markup import headings, parse
 
 from cm4storage.report.html.checkpoint_page import checkpoint_page, write_checkpoint_page
-from cm4storage.results.checkpoint_files import build_report
 from cm4storage.results.checkpoint_records import load
+from cm4storage.results.checkpoint_report import build_report
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 
 COMMAND = "cm run script --tags=run,dlio,checkpoint"

@@ -8,7 +8,7 @@ import pytest
 from made_checkpoints import made_checkpoints
 
 from cm4storage.report.checkpoint_table import render_checkpoints
-from cm4storage.results.checkpoint_files import build_report
+from cm4storage.results.checkpoint_report import build_report
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 
 

@@ -84,10 +84,10 @@ def _write_checkpoints(run: DlioRun, console: Console) -> int:
     # Not above: a training would begin later for it.
     from cm4storage.checkpoint.runs.dlio import conduct_checkpoints
     from cm4storage.report.checkpoint_table import render_checkpoints
-    from cm4storage.results import checkpoint_files
+    from cm4storage.results import checkpoint_report
 
     computed = conduct_checkpoints(run, console.progress(), console.say)
-    report = checkpoint_files.build_report(computed)
+    report = checkpoint_report.build_report(computed)
     console.show(render_checkpoints(report, str(run.output_dir), run.command))
     return 0
 

@@ -15,7 +15,7 @@ from cm4storage.cli import options
 from cm4storage.core.errors import ExitCode, UserError
 from cm4storage.core.progress import NoProgress
 from cm4storage.report.comparison import render
-from cm4storage.results.checkpoint_files import build_report
+from cm4storage.results.checkpoint_report import build_report
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.comparing import rules as tolerances
 from cm4storage.results.comparing.comparison import compare

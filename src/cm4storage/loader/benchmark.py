@@ -203,16 +203,9 @@ def _record(
 def _environment(job: Job) -> dict[str, Any]:
     """Return what the run ran on and how it was started."""
     # Imported here, and asked after the run: it costs time that the first step would wait.
-    from cm4storage.results import environment, file_system, source_state
+    from cm4storage.results import environment
 
-    root = job.data_root
-    folder = root.path if root.is_folder else root.server_dir
-    return {
-        "host": environment.describe(),
-        "file_system": file_system.describe(folder) if folder else None,
-        "git": source_state.describe(),
-        "command": job.command,
-    }
+    return environment.of_run(job.command, job.data_root.local_folder)
 
 
 def _plugins(job: Job) -> dict[str, Any]:

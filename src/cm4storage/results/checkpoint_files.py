@@ -1,4 +1,4 @@
-"""The files that DLIO leaves of a run that writes and reads checkpoints, and the report.
+"""The files that DLIO leaves of a run that writes and reads checkpoints, and our reports.
 
 Source of names and shapes: ``utils/statscounter.py`` and ``main.py`` of dlio_benchmark. What DLIO
 calls GB is GiB.
@@ -6,13 +6,12 @@ calls GB is GiB.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from cm4storage.core.errors import redact_urls
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.core.units import GIB
-from cm4storage.results.checkpoint_run_figures import durations, throughputs
+from cm4storage.results.checkpoint_report import KINDS, build_report, csv_of
+from cm4storage.results.cm_records import checkpoint_cm_record, write_cm_records
 from cm4storage.results.metrics import Spread
 from cm4storage.results.mlperf_metadata import BenchmarkRun, write_metadata
 from cm4storage.results.summary import write_config
@@ -21,21 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cm4storage.results.checkpoint_records import OperationKind, OperationRecord
-    from cm4storage.results.checkpoint_run_figures import CheckpointFigures, CheckpointRunFigures
-
-SCHEMA: Final = "cm4storage.checkpoint_report"
-VERSION: Final = 1
+    from cm4storage.results.checkpoint_records import OperationRecord
+    from cm4storage.results.checkpoint_run_figures import CheckpointRunFigures
 
 _EPOCH: Final = "1"
-_KINDS: Final[tuple[OperationKind, ...]] = ("save", "load")
 _DOING: Final = {"save": "saving", "load": "loading"}
 
 
 def write_checkpoint_files(figures: CheckpointRunFigures, folder: Path) -> dict[str, Any]:
-    """Write the report and all of DLIO's files; return what the report holds."""
+    """Write the reports and all of DLIO's files; return what ``report.json`` holds."""
     report = build_report(figures)
     write_json_atomically(folder / "report.json", report)
+    write_text_atomically(folder / "report.csv", csv_of(figures))
+    write_cm_records([checkpoint_cm_record(report)], folder)
     write_config(
         figures.workload,
         figures.record.workload["overrides"],
@@ -62,59 +59,6 @@ def write_checkpoint_statistics(
         write_json_atomically(folder / f"{rank}_output.json", _output(figures))
     write_text_atomically(folder / log_name, _log(figures))
     write_json_atomically(folder / "summary.json", _summary(figures))
-
-
-def build_report(figures: CheckpointRunFigures) -> dict[str, Any]:
-    """Return the content of ``report.json``. What did not happen is null, never 0."""
-    report: dict[str, Any] = redact_urls(_report(figures))
-    return report
-
-
-def _report(figures: CheckpointRunFigures) -> dict[str, Any]:
-    record, workload = figures.record, figures.workload
-    report: dict[str, Any] = {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "benchmark_name": workload.name,
-        "scale": workload.scale,
-        "comparable": not figures.not_comparable_because,
-        "not_comparable_because": figures.not_comparable_because,
-        "layout": record.layout,
-        "storage": record.storage,
-        "page_cache": record.page_cache,
-        "checkpoint_size_bytes": figures.size_bytes,
-        "checkpoint_size_gib": figures.size_bytes / GIB,
-    }
-    for kind in _KINDS:
-        report |= _figures(kind, figures.of(kind))
-    return report | {
-        "seed": workload.train.seed,
-        "workload_digest": record.workload["digest"],
-        "workload_source": record.workload["source"],
-        "workload_overrides": record.workload["overrides"],
-        "notes": record.workload["notes"],
-        "start": record.start,
-        "end": record.end,
-        "command": record.environment["command"],
-        "host": {k: v for k, v in record.environment["host"].items() if k not in ("cpu", "memory")},
-    }
-
-
-def _figures(kind: OperationKind, each: list[CheckpointFigures]) -> dict[str, Any]:
-    """Return the rules' figures under names that say so, DLIO's beside them."""
-    slowest, least = durations(each), throughputs(each)
-    dlio_s = Spread.of([one.duration_rank_0_s for one in each])
-    dlio_rate = Spread.of([one.throughput_rank_0_gib_per_s for one in each])
-    return {
-        f"{kind}_count": len(each),
-        f"{kind}_duration_max_over_ranks_mean_s": slowest.mean,
-        f"{kind}_duration_max_over_ranks_stdev_s": slowest.stdev,
-        f"{kind}_throughput_min_over_ranks_mean_gib_per_s": least.mean,
-        f"{kind}_throughput_min_over_ranks_stdev_gib_per_s": least.stdev,
-        f"{kind}_duration_dlio_rank_0_mean_s": dlio_s.mean,
-        f"{kind}_throughput_dlio_rank_0_mean_gib_per_s": dlio_rate.mean,
-        f"{kind}_checkpoints": [asdict(one) for one in each],
-    }
 
 
 def _summary(figures: CheckpointRunFigures) -> dict[str, Any]:
@@ -150,7 +94,7 @@ def _mark(figures: CheckpointRunFigures) -> dict[str, Any]:
 
 def _metric(figures: CheckpointRunFigures) -> dict[str, Any]:
     metric: dict[str, Any] = {}
-    for kind in _KINDS:
+    for kind in KINDS:
         if each := figures.of(kind):
             rate = Spread.of([one.throughput_rank_0_gib_per_s for one in each])
             duration = Spread.of([one.duration_rank_0_s for one in each])
@@ -233,7 +177,7 @@ def _averages(figures: CheckpointRunFigures) -> Iterator[str]:
     yield "Averaged metric over all steps/epochs"
     yield f"Number of Simulated Accelerators: {figures.ranks}"
     metric = _metric(figures)
-    for kind in _KINDS:
+    for kind in KINDS:
         if figures.of(kind):
             for name, key in (
                 ("duration (seconds)", "duration_{}_seconds"),

@@ -8,6 +8,7 @@ MLPerf have: ``Model``, ``Scenario``, ``SystemName``, ``framework``, ``Result``,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import digest
@@ -26,20 +27,54 @@ def write_cm_records(records: Sequence[Mapping[str, Any]], folder: Path) -> None
 
 
 def cm_record(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a report as one record: no depth, no lists, and no value that is not known.
+    """Return the report of a training as one record; its result is the throughput.
 
-    A field of a mapping has the mapping's name and a dot before its own.
+    There is no depth, no lists, and no value that is not known. A field of a mapping has the
+    mapping's name and a dot before its own.
     """
+    result = Result(
+        report.get("backend_type"), report.get("throughput_samples_per_sec"), "samples/s"
+    )
+    return _record(report, result)
+
+
+def checkpoint_cm_record(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report of a run of checkpoints as one record; see `cm_record`.
+
+    Its result is the throughput of writing, or of reading where nothing was written.
+    """
+    kind = "save" if report["save_count"] else "load"
+    rate_gib_per_s = report[f"{kind}_throughput_min_over_ranks_mean_gib_per_s"]
+    return _record(report, Result(report["storage"]["backend"], rate_gib_per_s, "GiB/s"))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a viewer shows of a run first.
+
+    Attributes
+    ----------
+    backend : str or None
+    value : float or None
+    units : str
+    """
+
+    backend: str | None
+    value: float | None
+    units: str
+
+
+def _record(report: Mapping[str, Any], result: Result) -> dict[str, Any]:
     host = report.get("host") or {}
     identity = [report.get("start"), report.get("workload_digest"), host.get("hostname")]
     named = {
         "uid": digest(identity)[:16],
         "iso_datetime": report.get("start"),
         "Model": report.get("benchmark_name"),
-        "Scenario": f"{report.get('backend_type')} {report.get('scale')}",
+        "Scenario": f"{result.backend} {report.get('scale')}",
         "SystemName": host.get("hostname"),
-        "Result": report.get("throughput_samples_per_sec"),
-        "Result_Units": "samples/s",
+        "Result": result.value,
+        "Result_Units": result.units,
         "notes": "; ".join(report.get("notes") or ()),
     }
     return {name: value for name, value in named.items() if value is not None} | dict(_flat(report))

@@ -12,6 +12,7 @@ from typing import Any
 
 import cm4storage
 from cm4storage.core.memory import machine_memory_bytes
+from cm4storage.results import file_system, source_state
 
 _PACKAGES = (
     *("cmind", "numpy", "h5py", "pillow", "pyarrow", "simplejpeg", "imagecodecs", "zstandard"),
@@ -50,6 +51,24 @@ def describe() -> dict[str, Any]:
             **_package_versions(),
         },
         "interpreter": sys.executable,
+    }
+
+
+def of_run(command: str, folder: Path | None) -> dict[str, Any]:
+    """Return what a run ran on, and how it was started, as its record has it.
+
+    Parameters
+    ----------
+    command : str
+        Without secrets.
+    folder : Path or None
+        Where the data are; None for a service of somebody else.
+    """
+    return {
+        "host": describe(),
+        "file_system": file_system.describe(folder) if folder else None,
+        "git": source_state.describe(),
+        "command": command,
     }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import redact_urls
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results.cm_records import cm_record, write_cm_records
+from cm4storage.results.environment_fields import environment_fields
 from cm4storage.results.histogram import Histogram
 from cm4storage.results.metrics import FORMULA_VARIANT, EpochMetrics
 from cm4storage.results.stalls import CHECKPOINT_COLUMNS, RUN_COLUMNS, report_fields
@@ -71,9 +72,9 @@ def _report(figures: RunFigures) -> dict[str, Any]:
     report |= _latencies("", stages["wait"])
     for stage in STAGES:
         report |= _latencies(f"{stage}_", stages.get(stage))
-    for part in (_evaluation, _resources, _provenance, _environment):
+    for part in (_evaluation, _resources, _provenance):
         report |= part(figures)
-    return report | report_fields(record)
+    return report | environment_fields(record.environment) | report_fields(record)
 
 
 def stages_of(record: RunRecord) -> dict[str, Histogram]:
@@ -164,25 +165,6 @@ def _provenance(figures: RunFigures) -> dict[str, Any]:
         "end": record.end,
         "total_execution_time_secs": sum(epoch.duration_s for epoch in record.epochs),
         "settings": workload.settings(),
-    }
-
-
-def _environment(figures: RunFigures) -> dict[str, Any]:
-    """Return on what, and by what, the run was made."""
-    environment = figures.record.environment
-    host = environment["host"]
-    versions = host.get("versions", {})
-    return {
-        "dl_driver_version": None,  # of dl-driver's report, and no part of this run
-        "cm4storage_version": versions.get("cm4storage"),
-        "s3dlio_version": versions.get("s3dlio"),
-        "git": environment.get("git"),
-        "command": environment["command"],
-        "host": {
-            **{name: value for name, value in host.items() if name not in ("cpu", "memory")},
-            "cpu_model": host.get("cpu", {}).get("model name"),
-        },
-        "file_system": environment.get("file_system"),
     }
 
 

@@ -105,6 +105,11 @@ class StoreLocation:
         return self.scheme in _FOLDERS
 
     @property
+    def local_folder(self) -> Path | None:
+        """The folder of this machine that the data are in, an embedded server's also."""
+        return self.path if self.is_folder else self.server_dir
+
+    @property
     def path(self) -> Path:
         """The folder, where `is_folder`."""
         self._require(*_FOLDERS)

@@ -115,7 +115,7 @@ def _record(
             "retries": sum(rank["retries"] for rank in told),
         },
         page_cache=_page_cache(job, [rank["resident"] for rank in told]),
-        environment={"host": environment.describe(), "command": job.command},
+        environment=environment.of_run(job.command, job.location.local_folder),
         operations=operations,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
-from cm4storage.results import checkpoint_files, checkpoint_records, figures, records
+from cm4storage.results import checkpoint_records, checkpoint_report, figures, records
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.collecting import measures
 from cm4storage.results.collecting.files import (
@@ -109,7 +109,7 @@ def _built(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     try:
         if _is_of_checkpoints(record):
             checkpoints = checkpoint_records.load(path.parent)
-            return checkpoint_files.build_report(of_checkpoint_run(checkpoints))
+            return checkpoint_report.build_report(of_checkpoint_run(checkpoints))
         return build_report(figures.of_run(records.load(path.parent)))
     except UserError as error:
         raise UnreadableFileError(f"{path.name}: {error.what}") from error

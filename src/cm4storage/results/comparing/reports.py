@@ -6,8 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import UserError
-from cm4storage.core.versions import check_version
-from cm4storage.results import checkpoint_files, checkpoint_records, figures, records
+from cm4storage.results import checkpoint_records, checkpoint_report, figures, records
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.comparing import goldens
 from cm4storage.results.report_files import build_report
@@ -57,9 +56,8 @@ def _load(place: Path) -> list[dict[str, Any]]:
         raise UserError(f"cannot read the report: {error}", where=str(path)) from error
     if isinstance(document, dict) and document.get("schema") == goldens.SCHEMA:
         return goldens.Golden.from_document(document, str(path)).as_reports()
-    if isinstance(document, dict) and document.get("schema") == checkpoint_files.SCHEMA:
-        check_version(document.get("version"), checkpoint_files.VERSION, "the report", str(path))
-        return [document]
+    if isinstance(document, dict) and document.get("schema") == checkpoint_report.SCHEMA:
+        return [checkpoint_report.upgrade(document, str(path))]
     return [upgrade(document, str(path))]
 
 
@@ -67,7 +65,7 @@ def _computed(folder: Path) -> dict[str, Any]:
     """Return the report of the run whose record is in `folder`."""
     if checkpoint_records.is_in(folder):
         record = checkpoint_records.load(folder)
-        return as_read(checkpoint_files.build_report(of_checkpoint_run(record)))
+        return as_read(checkpoint_report.build_report(of_checkpoint_run(record)))
     return as_read(build_report(figures.of_run(records.load(folder))))
 
 
