@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from awscrt.checksums import crc32c
+from crc32c import crc32c
 from isal.isal_zlib import crc32
 
 if TYPE_CHECKING:
