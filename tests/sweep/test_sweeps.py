@@ -184,3 +184,40 @@ def test_a_bad_point_stops_the_sweep_before_any_is_run(
     assert cm4storage_of(["sweep", "--data_dir=data", f"--sweep={sweep}"]) == code
     assert says in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def reports_of(cm4storage_of, tmp_path, monkeypatch):
+    """Return a function that runs a sweep in this process, and returns the reports of its points."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        assert cm4storage_of(["sweep", "--data_dir=data", "-q", *args]) == 0
+        [path] = tmp_path.glob("results/sweep/*/*/sweep.json")
+        return [point["report"] for point in json.loads(path.read_text())["points"]]
+
+    return run
+
+
+def test_each_point_has_the_plugins_of_its_workload(reports_of, tmp_path):
+    asked = "model.model_size_bytes=10000 checkpoint.steps_between_checkpoints=2"
+    params = f"--params={SMALL} train.computation_time=0.001 {asked}"
+    reports = reports_of("--sweep=workflow.checkpoint=true false", params)
+    assert [report["settings"]["workflow.checkpoint"] for report in reports] == [True, False]
+    assert [report["checkpoint_written"] for report in reports] == [2, 0]
+    assert [list(report["plugins"]) for report in reports] == [["checkpoint"], []]
+    [path] = tmp_path.glob("results/sweep/*/*/sweep.csv")
+    table = pd.read_csv(path)
+    assert table["checkpoint_written"].tolist() == [2, 0]
+    assert table["checkpoint_stall_max_s"].notna().tolist() == [True, False]
+
+
+def test_a_plugin_that_cannot_be_made_stops_the_sweep_before_any_point_is_run(
+    cm4storage_of, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    args = ["--data_dir=data", "--sweep=plugins=[] [no.such.One]", f"--params={SMALL}"]
+    assert cm4storage_of(["sweep", *args]) == 1
+    captured = capsys.readouterr()
+    assert "'no.such.One' cannot be loaded" in captured.err
+    assert "point 1" not in captured.err

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
+from cm4storage.results import stalls
 from cm4storage.results.cm_records import cm_record, write_cm_records
 from cm4storage.results.comparing.samples import Samples
 
@@ -35,6 +36,7 @@ _COLUMNS = (
     *("p50_latency_ms", "p95_latency_ms", "p99_latency_ms"),
     *("io_p50_latency_ms", "io_p95_latency_ms", "io_p99_latency_ms"),
     *("total_samples", "total_bytes", "total_execution_time_secs", "retries", "start"),
+    *stalls.RUN_COLUMNS,
 )
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from cm4storage.workload.resolve import Request
     from cm4storage.workload.resolved import Resolved
 
-KEY_VERSION = 1
+KEY_VERSION = 2
+"""Of the key, and of how a point is run: no point of version 1 had plugins."""
+
 _NO_INFLUENCE = frozenset({"cli", "node", "repo", "report", "scripting", "sweep"})
 """Parts of the package that neither read nor measure."""
 
