@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from cm4storage.sweep import plan
 from cm4storage.sweep.axes import Axis, parse, product
 from cm4storage.workload.resolve import Request
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 KEYS = st.from_regex(r"[a-z_]+(\.[a-z_0-9]+){1,2}", fullmatch=True)
 VALUES = st.text(
     st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=8
@@ -98,3 +101,20 @@ def test_the_codes_digest_is_that_of_what_measures(tmp_path):
 def test_a_workload_that_trains_nothing_cannot_be_swept():
     with pytest.raises(UserError, match="train"):
         plan.points_of(setup(model="llama3_8b"), parse(["checkpoint.fsync=true false"]), 1)
+
+
+def test_the_guide_names_what_a_run_has_and_a_sweep_has_not():
+    run, sweep = (
+        yaml.safe_load((CHECKOUT / "script" / name / "_cm.yaml").read_text())
+        for name in ("run-dlio-mlperf", "sweep-dlio-mlperf")
+    )
+    guide = (CHECKOUT / "docs" / "guide" / "sweeps.md").read_text()
+    variations = {
+        name.replace("#", "NAME") for name in run["variations"].keys() - sweep["variations"]
+    }
+    inputs = run["input_description"].keys() - sweep["input_description"]
+    of_checkpoints = {name for name in inputs if name.startswith("checkpoint_")}
+    assert "checkpoint_steps" in of_checkpoints
+    names = [f"`_{name}`" for name in variations] + ["`--checkpoint_steps` and the like"]
+    names += [f"`--{name}`" for name in inputs - of_checkpoints]
+    assert [name for name in names if name not in guide] == []

@@ -188,7 +188,7 @@ def test_a_bad_point_stops_the_sweep_before_any_is_run(
 
 @pytest.fixture
 def reports_of(cm4storage_of, tmp_path, monkeypatch):
-    """Return a function that runs a sweep in this process, and returns the reports of its points."""
+    """Return a function from the words of a sweep to the reports of its points."""
     monkeypatch.chdir(tmp_path)
 
     def run(*args):

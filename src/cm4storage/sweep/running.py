@@ -74,7 +74,7 @@ def run_points(
 class _WarmUp:
     """Loads in two steps, once, what the first run of a process would load in its own time.
 
-    It has no plugins: they would be told of a run that does not count, and leave a checkpoint of it.
+    It has no plugins: they would be told of a run that does not count, and leave its checkpoint.
     """
 
     def __init__(self, setup: Setup) -> None:
