@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cm4storage.core.errors import UserError
+from cm4storage.core.errors import UsageError, UserError
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.storage.location import StoreLocation
 from cm4storage.sweep import plan
@@ -73,8 +73,37 @@ def test_a_key_covers_all_that_a_result_depends_on(monkeypatch):
     others.append(keys())
     monkeypatch.setattr(plan, "machine", lambda: {"hostname": "other"})
     others.append(keys())
+    monkeypatch.setattr(plan, "versions", lambda: {"h5py": "99"})
+    others.append(keys())
+    monkeypatch.setattr(plan.platform, "release", lambda: "another kernel")
+    others.append(keys())
     every = [*first, *(key for other in others for key in other)]
-    assert len(set(every)) == len(every) == 22
+    assert len(set(every)) == len(every) == 26
+
+
+def test_what_takes_no_part_in_a_run_may_have_another_version(monkeypatch):
+    monkeypatch.setattr(plan, "versions", lambda: {"numpy": "2", "rich": "1"})
+    first = keys()
+    monkeypatch.setattr(plan, "versions", lambda: {"numpy": "2", "rich": "3", "cmind": "1"})
+    assert keys() == first
+
+
+@pytest.mark.parametrize(
+    ("text", "both"),
+    [
+        ("reader.prefetch_size=2 4 02", "reader.prefetch_size=2, and reader.prefetch_size=02"),
+        ("reader.odirect=true True", "reader.odirect=true, and reader.odirect=True"),
+    ],
+)
+def test_two_spellings_of_one_value_are_refused(text, both):
+    with pytest.raises(UsageError, match=f"two points are the same: {both}"):
+        plan.points_of(setup(), parse([text]), 2)
+
+
+def test_a_seed_for_all_points_cannot_stand_beside_swept_seeds():
+    with pytest.raises(UsageError, match=r"--seed takes the place of train\.seed"):
+        plan.points_of(setup(seed=7), parse(["train.seed=1 2"]), 1)
+    assert len(plan.points_of(setup(), parse(["train.seed=1 2"]), 1)) == 2
 
 
 def test_rounds_are_whole():
