@@ -221,3 +221,29 @@ def test_a_plugin_that_cannot_be_made_stops_the_sweep_before_any_point_is_run(
     captured = capsys.readouterr()
     assert "'no.such.One' cannot be loaded" in captured.err
     assert "point 1" not in captured.err
+
+
+DAMAGES = {
+    "cut": lambda report: report.write_bytes(report.read_bytes()[:100]),
+    "no report": lambda report: report.write_text("[1]"),
+    "nothing of it": lambda report: report.write_text(
+        '{"schema": "cm4storage.report", "version": 2}'
+    ),
+    "gone": lambda report: report.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_point_whose_report_is_damaged_is_run_again(reports_of, tmp_path, damage):
+    args = ["--sweep=reader.read_threads=1 2", f"--params={SMALL} train.computation_time=0"]
+    first = reports_of(*args)
+    damaged, whole = sorted(tmp_path.glob("results/sweep/unet3d/points/[0-9a-f]*/report.json"))
+    before, kept = damaged.parent.stat().st_ino, whole.stat().st_ino
+    damage(damaged)
+    again = reports_of(*args)
+    assert len(first) == len(again) == 2
+    assert damaged.parent.stat().st_ino != before
+    assert whole.stat().st_ino == kept
+    assert json.loads(damaged.read_text())["total_samples"] == 8
+    [aside] = damaged.parents[1].glob(f".damaged-{damaged.parent.name}-*/*")
+    assert aside.stat().st_ino == before

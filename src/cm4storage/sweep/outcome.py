@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +71,8 @@ class Results:
     @classmethod
     def of(cls, points: Sequence[Point], pool: Pool) -> Results:
         """Return the results of those points that are finished."""
-        finished = [
-            (point, json.loads((pool.of(point) / "report.json").read_text(encoding="utf-8")))
-            for point in points
-            if pool.has(point)
-        ]
+        reports = [(point, pool.report(point)) for point in points]
+        finished = [(point, report) for point, report in reports if report is not None]
         return cls(finished, tuple(points[0].values))
 
     def rows(self) -> list[Row]:

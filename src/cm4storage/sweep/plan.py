@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import shlex
+import tempfile
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cm4storage
 from cm4storage.core.canonical import digest, sha256
-from cm4storage.core.errors import UsageError
+from cm4storage.core.errors import StorageFault, UsageError, UserError
 from cm4storage.core.files import locked
 from cm4storage.dataset.identity import Identity
 from cm4storage.results.comparing.context import machine_of
 from cm4storage.results.environment import machine, versions
+from cm4storage.results.report_reading import SCHEMA_FILE, read_report
 from cm4storage.sweep.axes import product
 from cm4storage.workload.resolve import resolve
 from cm4storage.workload.rules import require_training
@@ -158,6 +163,12 @@ def _key(setup: Setup, resolved: Resolved, facts: dict[str, Any]) -> str:
     )[:16]
 
 
+@cache
+def _fields_of_reports() -> frozenset[str]:
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    return frozenset(schema["required"])
+
+
 def code_digest(package: Path | None = None) -> str:
     """Return a digest of the code that a run's result depends on."""
     root = package or Path(cm4storage.__file__).parent
@@ -181,8 +192,37 @@ class Pool:
         return self.folder / point.key
 
     def has(self, point: Point) -> bool:
-        """Tell whether a point is finished."""
-        return (self.of(point) / "report.json").exists()
+        """Tell whether a point is finished: whether its report can be read."""
+        return self.report(point) is not None
+
+    def report(self, point: Point) -> dict[str, Any] | None:
+        """Return the report of a point; None where it is not finished, or its report is damaged."""
+        try:
+            report = read_report(self.of(point) / "report.json")
+        except UserError:
+            return None
+        return report if report.keys() >= _fields_of_reports() else None
+
+    def make_room(self, point: Point) -> Path | None:
+        """Set aside what stands in the place of a point that is not finished; return where it is.
+
+        Raises
+        ------
+        StorageFault
+            If it cannot be moved.
+        """
+        place = self.of(point)
+        if not os.path.lexists(place):
+            return None
+        try:
+            aside = Path(tempfile.mkdtemp(prefix=f".damaged-{point.key}-", dir=self.folder))
+            return place.rename(aside / place.name)
+        except OSError as error:
+            raise StorageFault(
+                f"cannot set aside a damaged point: {error.strerror}",
+                where=str(place),
+                advice="remove it, and run the sweep again",
+            ) from error
 
     def locked(self, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
         """Hold the pool alone: two sweeps at a time would measure each other."""

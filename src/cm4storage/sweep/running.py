@@ -65,6 +65,9 @@ def run_points(
                 say(f"{head}: found")
                 continue
             say(head)
+            aside = pool.make_room(point)
+            if aside is not None:
+                say(f"its report is damaged or gone; what was there is in {aside}")
             prepare(point.resolved.workload, setup.place, new_progress(), say)
             warm_up(point)
             job = _job(point, setup, plugins.pop(point.key))
