@@ -118,7 +118,6 @@ def test_the_csv_has_a_row_for_each_run(results, stopped):
     assert (table["total_samples"] == 8).all()
     records = json.loads((results / "cm-result.json").read_text(encoding="utf-8"))
     assert {record["uid"] for record in records} == set(stopped.finished())
-    assert {record["reader.read_threads"] for record in records} == {"1", "2"}
 
 
 class Page(HTMLParser):
@@ -187,16 +186,22 @@ def test_a_bad_point_stops_the_sweep_before_any_is_run(
 
 
 @pytest.fixture
-def reports_of(cm4storage_of, tmp_path, monkeypatch):
-    """Return a function from the words of a sweep to the reports of its points."""
+def points_of(cm4storage_of, tmp_path, monkeypatch):
+    """Return a function from the words of a sweep to its points."""
     monkeypatch.chdir(tmp_path)
 
     def run(*args):
         assert cm4storage_of(["sweep", "--data_dir=data", "-q", *args]) == 0
         [path] = tmp_path.glob("results/sweep/*/*/sweep.json")
-        return [point["report"] for point in json.loads(path.read_text())["points"]]
+        return json.loads(path.read_text())["points"]
 
     return run
+
+
+@pytest.fixture
+def reports_of(points_of):
+    """Return a function from the words of a sweep to the reports of its points."""
+    return lambda *args: [point["report"] for point in points_of(*args)]
 
 
 def test_each_point_has_the_plugins_of_its_workload(reports_of, tmp_path):
@@ -247,3 +252,16 @@ def test_a_point_whose_report_is_damaged_is_run_again(reports_of, tmp_path, dama
     assert json.loads(damaged.read_text())["total_samples"] == 8
     [aside] = damaged.parents[1].glob(f".damaged-{damaged.parent.name}-*/*")
     assert aside.stat().st_ino == before
+
+
+def test_values_have_the_types_of_the_workload(points_of, tmp_path):
+    sweep = "--sweep=dataset.record_length=5e3 6000 reader.odirect=false train.computation_time=0"
+    values = [point["values"] for point in points_of(sweep, f"--params={SMALL}")]
+    lengths = [5000, 6000]
+    assert [each["dataset.record_length"] for each in values] == lengths
+    assert {type(each["dataset.record_length"]) for each in values} <= {int, float}
+    assert [each["reader.odirect"] for each in values] == [False, False]
+    [path] = tmp_path.glob("results/sweep/*/*/cm-result.json")
+    records = json.loads(path.read_text(encoding="utf-8"))
+    assert [record["dataset.record_length"] for record in records] == lengths
+    assert [record["reader.odirect"] for record in records] == [False, False]
