@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import own_runs
 import pytest
 from dlio_trees import change
@@ -52,6 +53,44 @@ def test_all_figures_of_a_training_agree(whole):
     assert {"p99_latency_ms", "train_io_mean_MB_per_second"} <= names
     assert run.metrics["wait_p99_ms"] > 0
     assert run.parameters["storage.backend"] == "file"
+
+
+def checkpointed(whole, folder, steps):
+    """Leave a run of twice four steps in `folder` that has a checkpoint after every `steps`."""
+    own_runs.training(
+        folder, whole / "data", workflow__checkpoint=True, model__model_size_bytes=10_000,
+        checkpoint__steps_between_checkpoints=steps,
+    )  # fmt: skip
+    return read(folder)
+
+
+def test_figures_of_dlios_files_are_means_over_blocks(whole, tmp_path):
+    found = checkpointed(whole, tmp_path, 3).recomputation
+    assert (found.verdict, found.reasons) == ("agrees", ())
+    metric = json.loads((tmp_path / "summary.json").read_text())["metric"]
+    output = json.loads((tmp_path / "0_output.json").read_text())
+    assert {block: len(steps) for block, steps in output["1"]["proc"].items()} == {
+        "block1": 3, "block2": 1,
+    }  # fmt: skip
+    assert output["1"]["au"]["block2"] is None  # the only step is not measured
+    of_first = output["1"]["au"]["block1"], output["1"]["throughput"]["block1"]
+    weights = [len(steps) for steps in output["2"]["proc"].values()]
+    of_second = (
+        np.average(list(output["2"][name].values()), weights=weights)
+        for name in ("au", "throughput")
+    )
+    expected = list(zip(of_first, of_second, strict=True))
+    assert metric["train_au_percentage"] == pytest.approx(expected[0], rel=1e-12)
+    assert metric["train_throughput_samples_per_second"] == pytest.approx(expected[1], rel=1e-12)
+
+
+def test_blocks_of_one_step_have_no_figure(whole, tmp_path):
+    found = checkpointed(whole, tmp_path, 1).recomputation
+    assert found.differing == ()
+    metric = json.loads((tmp_path / "summary.json").read_text())["metric"]
+    assert metric["train_au_percentage"] == [None, None]
+    assert metric["train_au_meet_expectation"] == "fail"
+    assert json.loads((tmp_path / "report.json").read_text())["au_mean_percent"] > 0
 
 
 def test_all_figures_of_checkpoints_agree(whole):

@@ -12,8 +12,9 @@ import yaml
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results import blocks
+from cm4storage.results.block_figures import MeasuredBlock, blocks_of, of_dlio
 from cm4storage.results.dlio_log import dlio_log
-from cm4storage.results.metrics import Spread, of_epoch
+from cm4storage.results.metrics import Spread
 from cm4storage.results.mlperf_metadata import BenchmarkRun, write_metadata
 from cm4storage.workload.entries import nested
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cm4storage.results.figures import RunFigures
-    from cm4storage.results.metrics import EpochMetrics
     from cm4storage.results.records import CheckpointRecord, EpochRecord, RunRecord
     from cm4storage.workload.model import Workload
 
@@ -104,14 +104,15 @@ def _mark(figures: RunFigures) -> dict[str, Any]:
 
 
 def _metric(figures: RunFigures) -> dict[str, Any]:
-    au, throughput = figures.au_fraction, figures.samples_per_s
+    by_blocks = of_dlio(figures)
+    au, throughput = by_blocks.au_spread, by_blocks.rate_spread
     nominal_mib = figures.workload.dataset.sample_bytes / _MIB
     return {
-        "train_au_percentage": [_times(epoch.au_fraction, 100) for epoch in figures.epochs],
+        "train_au_percentage": [_times(each, 100) for each in by_blocks.au_fraction],
         "train_au_mean_percentage": _times(au.mean, 100),
-        "train_au_meet_expectation": "success" if figures.meets_expectation else "fail",
+        "train_au_meet_expectation": "success" if by_blocks.meets_expectation else "fail",
         "train_au_stdev_percentage": _times(au.stdev, 100),
-        "train_throughput_samples_per_second": [epoch.samples_per_s for epoch in figures.epochs],
+        "train_throughput_samples_per_second": by_blocks.samples_per_s,
         "train_throughput_mean_samples_per_second": throughput.mean,
         "train_throughput_stdev_samples_per_second": throughput.stdev,
         "train_io_mean_MB_per_second": _times(throughput.mean, nominal_mib),
@@ -235,31 +236,26 @@ def rank_output(figures: RunFigures) -> dict[str, Any]:
         **_mark(figures),
     }
     evaluations = {
-        each.number: ("eval", each, metrics)
+        each.number: MeasuredBlock("eval", each, metrics)
         for each, metrics in zip(figures.record.evaluations, figures.evaluations, strict=True)
     }
     for epoch, metrics in zip(figures.record.epochs, figures.epochs, strict=True):
-        parts = [(each.name, each.steps) for each in blocks.of_epoch(figures.record, epoch)]
-        measured = [(name, steps, of_epoch(steps, figures.workload)) for name, steps in parts]
-        if len(measured) == 1:
-            measured = [("block1", epoch, metrics)]
+        measured = blocks_of(figures, epoch, metrics)
         if epoch.number in evaluations:
             measured.append(evaluations[epoch.number])
         document[str(epoch.number)] = _epoch_output(measured, host)
     return document
 
 
-def _epoch_output(
-    parts: list[tuple[str, EpochRecord, EpochMetrics]], host: dict[str, Any]
-) -> dict[str, Any]:
+def _epoch_output(parts: list[MeasuredBlock], host: dict[str, Any]) -> dict[str, Any]:
     return {
-        "load": {name: epoch.wait_s for name, epoch, _ in parts},
-        "proc": {name: epoch.process_s for name, epoch, _ in parts},
-        "compute": {name: epoch.compute_s for name, epoch, _ in parts},
-        "throughput": {name: metrics.samples_per_s for name, _, metrics in parts},
-        "au": {name: _times(metrics.au_fraction, 100) for name, _, metrics in parts},
+        "load": {each.name: each.steps.wait_s for each in parts},
+        "proc": {each.name: each.steps.process_s for each in parts},
+        "compute": {each.name: each.steps.compute_s for each in parts},
+        "throughput": {each.name: each.metrics.samples_per_s for each in parts},
+        "au": {each.name: _times(each.metrics.au_fraction, 100) for each in parts},
         "host_meminfo": host["memory"],
-        "end": parts[-1][1].end,
+        "end": parts[-1].steps.end,
     }
 
 
