@@ -93,6 +93,24 @@ def test_blocks_of_one_step_have_no_figure(whole, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["au_mean_percent"] > 0
 
 
+def test_evaluations_are_means_over_all_of_them(whole, tmp_path):
+    own_runs.training(
+        tmp_path, whole / "data", dataset__num_files_eval=4, workflow__evaluation=True,
+        evaluation__eval_time=0.001, reader__batch_size_eval=1,
+    )  # fmt: skip
+    metric = json.loads((tmp_path / "summary.json").read_text())["metric"]
+    assert len(set(metric["eval_au_percentage"])) == 2
+    for takes in ("the report", "the record"):
+        found = read(tmp_path).metrics
+        for name, key in (
+            ("eval_au_mean_percentage", "eval_au_mean_percent"),
+            ("eval_throughput_mean_samples_per_second", "eval_samples_per_s"),
+        ):
+            assert found[key] == pytest.approx(metric[name], rel=1e-9), takes
+        for name in ("report.json", "summary.json"):
+            (tmp_path / name).unlink(missing_ok=True)
+
+
 def test_all_figures_of_checkpoints_agree(whole):
     run = read(whole / "checkpointing")
     assert (run.state, run.kind, run.recomputation.verdict) == (

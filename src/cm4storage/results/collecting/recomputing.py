@@ -115,7 +115,7 @@ def of_checkpoints(metric: Mapping[str, Any], stats: Mapping[str, Any]) -> Recom
     figures: list[Figure] = []
     sizes: list[float] = []
     for kind in ("save", "load"):
-        of_kind = [each for name, each in operations if name.startswith(kind)]
+        of_kind = [each for _, name, each in operations if name.startswith(kind)]
         durations_s = known([each.get("duration") for each in of_kind])
         rates = known([each.get("throughput") for each in of_kind])
         figures += _spread(metric, f"{kind}_checkpoint_duration_{{}}_seconds", durations_s)
