@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.units import GIB
+from cm4storage.results.collecting.averages import mean
 from cm4storage.results.collecting.files import mapping, number, seconds_between, sequence
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def of_report(report: Mapping[str, Any]) -> dict[str, float]:
     for name, key in _OF_EVALUATIONS.items():
         values = [value for each in evaluations if (value := number(each.get(name))) is not None]
         if values:
-            found[key] = statistics.fmean(values)
+            found[key] = mean(values)
     return found
 
 
@@ -75,7 +75,7 @@ def of_epoch_stats(stats: Mapping[str, Any]) -> dict[str, float]:
     epochs = [mapping(epoch) for epoch in stats.values()]
     known = [number(each.get("duration")) for each in epochs if "block1" in each]
     durations_s = [each for each in known if each is not None]
-    return {"epoch_mean_s": statistics.fmean(durations_s)} if durations_s else {}
+    return {"epoch_mean_s": mean(durations_s)} if durations_s else {}
 
 
 def of_checkpoint_record(record: Mapping[str, Any]) -> dict[str, float]:
@@ -132,10 +132,10 @@ def _by_the_rules(
     longest_s = [max(of_one) for of_one in durations_s]
     if not longest_s:
         return {}
-    found = {f"{kind}_s": statistics.fmean(longest_s)}
+    found = {f"{kind}_s": mean(longest_s)}
     if size_gib:
         rates = [size_gib / each for each in longest_s]
-        found[f"{kind}_gib_per_s"] = statistics.fmean(rates)
+        found[f"{kind}_gib_per_s"] = mean(rates)
     return found
 
 
