@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cm4storage.results import blocks
-from cm4storage.results.metrics import EpochMetrics, Spread, of_epoch
+from cm4storage.results.metrics import EpochMetrics, of_epoch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cm4storage.results.figures import RunFigures
     from cm4storage.results.records import EpochRecord
 
@@ -30,6 +32,16 @@ class MeasuredBlock:
     steps: EpochRecord
     metrics: EpochMetrics
 
+    @property
+    def au_percent(self) -> float:
+        """Accelerator utilization; 0 where no step is measured, as in DLIO."""
+        return (self.metrics.au_fraction or 0.0) * 100
+
+    @property
+    def samples_per_s(self) -> float:
+        """Throughput; 0 where no step is measured, as in DLIO."""
+        return self.metrics.samples_per_s or 0.0
+
 
 def blocks_of(
     figures: RunFigures, epoch: EpochRecord, metrics: EpochMetrics
@@ -42,52 +54,21 @@ def blocks_of(
     return [MeasuredBlock(each.name, each.steps, of_epoch(each.steps, workload)) for each in parts]
 
 
-@dataclass(frozen=True)
-class DlioFigures:
-    """The figures of ``summary.json``.
+def epochs_of(figures: RunFigures) -> list[EpochMetrics]:
+    """Return the figures of each epoch as means over its blocks, weighted with their steps.
 
-    Attributes
-    ----------
-    au_fraction, samples_per_s : list of float or None
-        Of each epoch.
+    Source: ``end_train`` of ``utils/statscounter.py``.
     """
-
-    au_fraction: list[float | None]
-    samples_per_s: list[float | None]
-    au_threshold: float
-
-    @property
-    def au_spread(self) -> Spread:
-        """Accelerator utilization over the epochs, 0 to 1."""
-        return Spread.of(self.au_fraction)
-
-    @property
-    def rate_spread(self) -> Spread:
-        """Samples in a second over the epochs."""
-        return Spread.of(self.samples_per_s)
-
-    @property
-    def meets_expectation(self) -> bool:
-        """Whether the mean AU reaches the workload's threshold."""
-        mean = self.au_spread.mean
-        return mean is not None and mean >= self.au_threshold
-
-
-def of_dlio(figures: RunFigures) -> DlioFigures:
-    """Return the figures of each epoch as the mean over its blocks, weighted with their steps.
-
-    Source: ``end_train`` of ``utils/statscounter.py``. A block in which no step is measured, such
-    as one of a single step, has no figure and is left out; DLIO counts it as 0.
-    """
-    au, rate = [], []
+    found = []
     for epoch, metrics in zip(figures.record.epochs, figures.epochs, strict=True):
         parts = blocks_of(figures, epoch, metrics)
-        au.append(_weighted([(len(b.steps.compute_s), b.metrics.au_fraction) for b in parts]))
-        rate.append(_weighted([(len(b.steps.compute_s), b.metrics.samples_per_s) for b in parts]))
-    return DlioFigures(au, rate, figures.workload.au_threshold)
+        counts = [len(each.steps.compute_s) for each in parts]
+        au_percent = _weighted((each.au_percent for each in parts), counts)
+        rate = _weighted((each.samples_per_s for each in parts), counts)
+        found.append(replace(metrics, au_fraction=au_percent / 100, samples_per_s=rate))
+    return found
 
 
-def _weighted(values: list[tuple[int, float | None]]) -> float | None:
-    known = [(steps, value) for steps, value in values if value is not None]
-    total = sum(steps for steps, _ in known)
-    return sum(steps * value for steps, value in known) / total if total else None
+def _weighted(values: Iterable[float], weights: list[int]) -> float:
+    total = sum(value * weight for value, weight in zip(values, weights, strict=True))
+    return total / sum(weights) if any(weights) else 0.0

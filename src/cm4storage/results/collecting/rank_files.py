@@ -96,18 +96,15 @@ def _epochs(output: Mapping[str, Any]) -> list[str]:
 
 
 def _weighted(content: Mapping[str, Any], name: str, blocks: Sequence[str]) -> float | None:
-    """Return the mean over blocks, weighted with their steps; 0 without a step, as in DLIO.
-
-    A block that has steps and no figure, as here where none of them is measured, is left out.
-    """
-    counts = [len(sequence(mapping(content.get("proc")).get(block))) for block in blocks]
-    if not any(counts):
-        return 0.0
-    values = [number(mapping(content.get(name)).get(block)) for block in blocks]
-    pairs = zip(values, counts, strict=True)
-    measured = [(value, count) for value, count in pairs if value is not None and count]
-    steps = sum(count for _, count in measured)
-    return sum(value * count for value, count in measured) / steps if steps else None
+    """Return the mean over blocks, weighted with their steps; 0 without a step, as in DLIO."""
+    total, steps = 0.0, 0
+    for block in blocks:
+        count = len(sequence(mapping(content.get("proc")).get(block)))
+        value = number(mapping(content.get(name)).get(block))
+        if count and value is None:
+            return None
+        total, steps = total + (value or 0.0) * count, steps + count
+    return total / steps if steps else 0.0
 
 
 def _figures(kind: str, metric: Mapping[str, Any], sums: _Sums, ranks: int) -> Iterator[Figure]:
