@@ -118,3 +118,13 @@ def test_lines_without_anything_before(capsys):
     progress.start("generating", 2048, "B")
     progress.finish()
     assert capsys.readouterr().err.splitlines()[0] == "generating: 2.0 KiB"
+
+
+def test_one_is_no_plural(capsys):
+    progress = Console().progress()
+    progress.start("reading", 1, "run")
+    progress.advance(1)
+    progress.finish()
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "reading: 1 run"
+    assert last.startswith("reading: done after 1 run in ")

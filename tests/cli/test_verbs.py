@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -415,3 +416,26 @@ def test_what_is_not_local_cannot_be_synced(cm4storage, workload_file, tmp_path,
     assert done.returncode == 1, done.stderr
     assert "only local files can be synced" in done.stderr
     assert not (tmp_path / "server").exists()
+
+
+def with_full(stream, *args):
+    """Run a command one of whose streams has no room."""
+    with Path("/dev/full").open("w") as full:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: full}
+        return subprocess.run(
+            [sys.executable, "-m", "cm4storage", *args],
+            **streams, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+
+def test_output_that_cannot_be_written_is_a_fault_of_storage():
+    done = with_full("stdout", "workload", "--list")
+    assert done.returncode == 3
+    first, where, _ = done.stderr.splitlines()
+    assert first == "error: cannot write the output: No space left on device"
+    assert where.endswith("standard output")
+
+
+def test_remarks_that_cannot_be_written_end_nothing(workload_file, tmp_path):
+    place = f"--data_dir={tmp_path / 'data'}"
+    assert with_full("stderr", "generate", f"--workload={workload_file()}", place).returncode == 0

@@ -29,6 +29,7 @@ class Shape:
     batch_size: int = 4
     evaluates: bool = False
     seed: int = 1
+    skipped: int = 1
 
 
 def block_figures(shape, rng, steps):
@@ -37,12 +38,12 @@ def block_figures(shape, rng, steps):
     compute = [rng.uniform(0.2, 0.22) for _ in range(steps)]
     process = [a + b + 1e-4 for a, b in zip(load, compute, strict=True)]
     duration = round(sum(process) + rng.uniform(0.1, 0.5), 6)
-    total = duration - sum(process[:1])
-    au = sum(compute[1:]) / total * 100
+    total = duration - sum(process[: shape.skipped])
+    au = sum(compute[shape.skipped :]) / total * 100
     rate = {
         "v1.0": steps / duration * shape.batch_size,
         "v2.0": (steps - 2) / total * shape.batch_size,
-        "v3.0": (steps - 1) / total * shape.batch_size,
+        "v3.0": (steps - shape.skipped) / total * shape.batch_size,
     }[shape.formula]
     return load, process, compute, duration, au, rate
 
@@ -137,6 +138,7 @@ def write_config(folder, shape, settings):
         "dataset": {"record_length": RECORD_LENGTH, "format": "npz"},
         "reader": {"batch_size": shape.batch_size, "read_threads": 2} | settings,
         "metric": {"au": THRESHOLD},
+        "output": {"metric": {"exclude_start_steps": shape.skipped}},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump({"workload": workload}))
     (folder / "overrides.yaml").write_text("- workload=unet3d_h100\n")

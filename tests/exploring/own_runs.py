@@ -17,9 +17,10 @@ SMALL = {
 }  # fmt: skip
 
 
-def training(folder, data_dir):
-    """Run a small workload, and leave its files in `folder`."""
-    workload = cm4storage.load_workload("unet3d_h100", SMALL, scale="quick")
+def training(folder, data_dir, **overrides):
+    """Run a small workload, and leave its files in `folder`; `__` in a name stands for a dot."""
+    more = {name.replace("__", "."): value for name, value in overrides.items()}
+    workload = cm4storage.load_workload("unet3d_h100", SMALL | more, scale="quick")
     cm4storage.run(workload, data_dir=str(data_dir)).save(folder)
 
 

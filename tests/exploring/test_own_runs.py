@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import own_runs
 import pytest
 from dlio_trees import change
@@ -52,6 +53,58 @@ def test_all_figures_of_a_training_agree(whole):
     assert {"p99_latency_ms", "train_io_mean_MB_per_second"} <= names
     assert run.metrics["wait_p99_ms"] > 0
     assert run.parameters["storage.backend"] == "file"
+
+
+def checkpointed(whole, folder, steps):
+    """Leave a run of twice four steps in `folder` that has a checkpoint after every `steps`."""
+    own_runs.training(
+        folder, whole / "data", workflow__checkpoint=True, model__model_size_bytes=10_000,
+        checkpoint__steps_between_checkpoints=steps,
+    )  # fmt: skip
+    return read(folder)
+
+
+def test_figures_of_dlios_files_are_means_over_blocks(whole, tmp_path):
+    found = checkpointed(whole, tmp_path, 3).recomputation
+    assert (found.verdict, found.reasons) == ("agrees", ())
+    metric = json.loads((tmp_path / "summary.json").read_text())["metric"]
+    output = json.loads((tmp_path / "0_output.json").read_text())
+    assert {block: len(steps) for block, steps in output["1"]["proc"].items()} == {
+        "block1": 3, "block2": 1,
+    }  # fmt: skip
+    assert output["1"]["au"]["block2"] == 0  # the only step is not measured
+    for name, key in (("au", "au_percentage"), ("throughput", "throughput_samples_per_second")):
+        means = [
+            np.average(list(epoch[name].values()), weights=[len(s) for s in epoch["proc"].values()])
+            for epoch in (output["1"], output["2"])
+        ]
+        assert metric[f"train_{key}"] == pytest.approx(means, rel=1e-12)
+
+
+def test_blocks_of_one_step_count_as_0_in_dlios_files_alone(whole, tmp_path):
+    assert checkpointed(whole, tmp_path, 1).recomputation.verdict == "agrees"
+    metric = json.loads((tmp_path / "summary.json").read_text())["metric"]
+    assert metric["train_au_percentage"] == [0, 0]
+    assert metric["train_au_meet_expectation"] == "fail"
+    assert json.loads((tmp_path / "report.json").read_text())["au_mean_percent"] > 0
+
+
+def test_evaluations_are_means_over_all_of_them(whole, tmp_path):
+    own_runs.training(
+        tmp_path, whole / "data", dataset__num_files_eval=4, workflow__evaluation=True,
+        evaluation__eval_time=0.001, reader__batch_size_eval=1,
+    )  # fmt: skip
+    metric = json.loads((tmp_path / "summary.json").read_text())["metric"]
+    assert len(set(metric["eval_au_percentage"])) == 2
+    for takes in ("the report", "the record"):
+        found = read(tmp_path).metrics
+        for name, key in (
+            ("eval_au_mean_percentage", "eval_au_mean_percent"),
+            ("eval_throughput_mean_samples_per_second", "eval_samples_per_s"),
+        ):
+            assert found[key] == pytest.approx(metric[name], rel=1e-9), takes
+        for name in ("report.json", "summary.json"):
+            (tmp_path / name).unlink(missing_ok=True)
 
 
 def test_all_figures_of_checkpoints_agree(whole):

@@ -31,9 +31,11 @@ def test_everything_agrees_where_all_inputs_are_there(tree, only_run, shape):
     assert len(run.recomputation.figures) == 1 + kinds * (7 + 2 * shape.epochs)
 
 
-@pytest.mark.parametrize("formula", ["v1.0", "v2.0", "v3.0"])
-def test_formula_of_the_round_is_told_by_the_steps(tree, only_run, formula):
-    training_run(tree / "run", Shape(formula=formula))
+@pytest.mark.parametrize(
+    ("formula", "skipped"), [("v1.0", 1), ("v2.0", 1), ("v3.0", 1), ("v2.0", 0), ("v3.0", 3)]
+)
+def test_formula_of_the_round_is_told_by_the_steps(tree, only_run, formula, skipped):
+    training_run(tree / "run", Shape(formula=formula, skipped=skipped))
     run = only_run()
     assert run.identity["formula"] == formula
     assert run.recomputation.verdict == "agrees"
@@ -137,6 +139,26 @@ def test_checkpoints_agree_and_have_the_figures_of_the_rules(tree, only_run):
         assert run.metrics[f"{kind}_s"] == pytest.approx(np.mean(longest), rel=1e-12)
         assert run.metrics[f"{kind}_gib_per_s"] == pytest.approx(np.mean(12.5 / longest), rel=1e-12)
         assert run.metrics[f"{kind}_rank_0_s"] == pytest.approx(np.mean(durations[kind, 0]))
+
+
+def test_checkpoints_of_two_epochs_are_not_ranks_of_one(tree, only_run):
+    """Their names begin anew in each epoch: two epochs have a ``save_ckpt1``."""
+    durations = checkpoint_run(tree / "run")
+    for rank in range(2):
+
+        def edit(stats):
+            stats["2"] = {
+                f"{kind}_ckpt{number}": stats["1"].pop(f"{kind}_ckpt{number + 2}")
+                for kind in ("save", "load")
+                for number in (1, 2)
+            }
+
+        change(tree / "run" / f"{rank}_per_epoch_stats.json", edit)
+    run = only_run()
+    for kind in ("save", "load"):
+        longest = np.max([durations[kind, 0], durations[kind, 1]], axis=0)
+        assert run.metrics[f"{kind}_s"] == pytest.approx(np.mean(longest), rel=1e-12)
+    assert run.recomputation.verdict == "agrees"
 
 
 def test_nan_of_dlio_is_no_figure(tree, only_run):

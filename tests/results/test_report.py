@@ -101,8 +101,8 @@ def test_what_the_client_spent(report):
     assert report["cpu_seconds_per_gb"] == pytest.approx(cpu_s / report["total_bytes"] * 1e9)
     status = Path("/proc/self/status").read_text(encoding="ascii")
     own_kib = int(re.search(r"VmHWM:\s+(\d+)", status)[1])
-    # The kernel counts pages on each processor, and sums them up a little late.
-    assert 2**20 < report["peak_memory_bytes"] <= own_kib * 1024 * 1.01
+    # The kernel counts pages of each processor in lots, and so a later figure may be a little less.
+    assert 2**20 < report["peak_memory_bytes"] <= own_kib * 1024 + 2**20
 
 
 def test_the_peak_is_that_of_the_process_and_not_of_its_parent():

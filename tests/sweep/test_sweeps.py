@@ -118,7 +118,6 @@ def test_the_csv_has_a_row_for_each_run(results, stopped):
     assert (table["total_samples"] == 8).all()
     records = json.loads((results / "cm-result.json").read_text(encoding="utf-8"))
     assert {record["uid"] for record in records} == set(stopped.finished())
-    assert {record["reader.read_threads"] for record in records} == {"1", "2"}
 
 
 class Page(HTMLParser):
@@ -163,7 +162,7 @@ def test_programs_get_json_and_nothing_else(stopped):
         words = [*command, "--repeat=2", SLOW, "--out=json", *more]
         done = subprocess.run(words, cwd=stopped.folder, capture_output=True, check=True)
         points = json.loads(done.stdout)["points"]
-        assert [point["values"][KEYS[0]] for point in points].count("1") == 4
+        assert [str(point["values"][KEYS[0]]) for point in points].count("1") == 4
         assert all(point[key] for point in points)
 
 
@@ -194,3 +193,85 @@ def test_a_bad_point_stops_the_sweep_before_any_is_run(
     assert cm4storage_of(["sweep", "--data_dir=data", f"--sweep={sweep}"]) == code
     assert says in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def points_of(cm4storage_of, tmp_path, monkeypatch):
+    """Return a function from the words of a sweep to its points."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        assert cm4storage_of(["sweep", "--data_dir=data", "-q", *args]) == 0
+        [path] = tmp_path.glob("results/sweep/*/*/sweep.json")
+        return json.loads(path.read_text())["points"]
+
+    return run
+
+
+@pytest.fixture
+def reports_of(points_of):
+    """Return a function from the words of a sweep to the reports of its points."""
+    return lambda *args: [point["report"] for point in points_of(*args)]
+
+
+def test_each_point_has_the_plugins_of_its_workload(reports_of, tmp_path):
+    asked = "model.model_size_bytes=10000 checkpoint.steps_between_checkpoints=2"
+    params = f"--params={SMALL} train.computation_time=0.001 {asked}"
+    reports = reports_of("--sweep=workflow.checkpoint=true false", params)
+    assert [report["settings"]["workflow.checkpoint"] for report in reports] == [True, False]
+    assert [report["checkpoint_written"] for report in reports] == [2, 0]
+    assert [list(report["plugins"]) for report in reports] == [["checkpoint"], []]
+    [path] = tmp_path.glob("results/sweep/*/*/sweep.csv")
+    table = pd.read_csv(path)
+    assert table["checkpoint_written"].tolist() == [2, 0]
+    assert table["checkpoint_stall_max_s"].notna().tolist() == [True, False]
+
+
+def test_a_plugin_that_cannot_be_made_stops_the_sweep_before_any_point_is_run(
+    cm4storage_of, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    args = ["--data_dir=data", "--sweep=plugins=[] [no.such.One]", f"--params={SMALL}"]
+    assert cm4storage_of(["sweep", *args]) == 1
+    captured = capsys.readouterr()
+    assert "'no.such.One' cannot be loaded" in captured.err
+    assert "point 1" not in captured.err
+
+
+DAMAGES = {
+    "cut": lambda report: report.write_bytes(report.read_bytes()[:100]),
+    "no report": lambda report: report.write_text("[1]"),
+    "nothing of it": lambda report: report.write_text(
+        '{"schema": "cm4storage.report", "version": 2}'
+    ),
+    "gone": lambda report: report.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_point_whose_report_is_damaged_is_run_again(reports_of, tmp_path, damage):
+    args = ["--sweep=reader.read_threads=1 2", f"--params={SMALL} train.computation_time=0"]
+    first = reports_of(*args)
+    damaged, whole = sorted(tmp_path.glob("results/sweep/unet3d/points/[0-9a-f]*/report.json"))
+    before, kept = damaged.parent.stat().st_ino, whole.stat().st_ino
+    damage(damaged)
+    again = reports_of(*args)
+    assert len(first) == len(again) == 2
+    assert damaged.parent.stat().st_ino != before
+    assert whole.stat().st_ino == kept
+    assert json.loads(damaged.read_text())["total_samples"] == 8
+    [aside] = damaged.parents[1].glob(f".damaged-{damaged.parent.name}-*/*")
+    assert aside.stat().st_ino == before
+
+
+def test_values_have_the_types_of_the_workload(points_of, tmp_path):
+    sweep = "--sweep=dataset.record_length=5e3 6000 reader.odirect=false train.computation_time=0"
+    values = [point["values"] for point in points_of(sweep, f"--params={SMALL}")]
+    lengths = [5000, 6000]
+    assert [each["dataset.record_length"] for each in values] == lengths
+    assert {type(each["dataset.record_length"]) for each in values} <= {int, float}
+    assert [each["reader.odirect"] for each in values] == [False, False]
+    [path] = tmp_path.glob("results/sweep/*/*/cm-result.json")
+    records = json.loads(path.read_text(encoding="utf-8"))
+    assert [record["dataset.record_length"] for record in records] == lengths
+    assert [record["reader.odirect"] for record in records] == [False, False]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cm4storage.cli import options
 from cm4storage.core.errors import UserError
 from cm4storage.core.units import format_count
+from cm4storage.report.console import printable
 from cm4storage.report.explore.export import as_csv, as_json
 from cm4storage.report.explore.page import FILE_NAME, write_page
 from cm4storage.results.collecting.collect import collect
@@ -56,10 +57,11 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     if args.out == "page":
         write_page(collection, args.page, [str(folder) for folder in args.folders])
     for line in _remarks(collection):
-        console.say(line)
+        console.say(printable(line))
     printed = {"json": as_json, "csv": as_csv}.get(args.out)
-    console.show(printed(collection) if printed else f"page {args.page}")
-    options.write_result(args, {"page": str(args.page.absolute()), "runs": len(collection.runs)})
+    console.show(printable(printed(collection)) if printed else f"page {args.page}")
+    page = None if printed else str(args.page.absolute())
+    options.write_result(args, {"page": page, "runs": len(collection.runs)})
     return 0
 
 

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from cm4storage.core.errors import StorageFault
 from cm4storage.core.progress import NoProgress, Progress
 from cm4storage.core.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+
+_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+_NO_COLOURS = r"(?!\x1b\[[0-9;]*m)"
+
+
+def printable(text: str) -> str:
+    r"""Return a text of others without what a terminal obeys, each as JSON has it: ``\u001b``.
+
+    Lines and tabs stay.
+    """
+    return re.sub(_CONTROLS, _escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 class Console:
@@ -34,12 +51,32 @@ class Console:
             self.complain(line)
 
     def complain(self, text: str) -> None:
-        """Write what must be seen although it is no result."""
-        _write(self._stream, text)
+        """Write what must be seen although it is no result; a full disk of a log ends no run."""
+        try:
+            _write(self._stream, text)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return  # nobody could be told
 
     def show(self, text: str) -> None:
-        """Write what the user asked for."""
-        _write(sys.stdout, text)
+        """Write what the user asked for.
+
+        Raises
+        ------
+        StorageFault
+            If it cannot be written.
+        """
+        try:
+            _write(sys.stdout, text)
+        except BrokenPipeError:  # who reads has seen enough
+            raise
+        except OSError as error:
+            raise StorageFault(
+                f"cannot write the output: {error.strerror}",
+                where="standard output",
+                advice="make room, or let the output go elsewhere",
+            ) from error
 
     def progress(self) -> Progress:
         """Return what draws progress here: a bar on a terminal, else a line for each change."""
@@ -51,7 +88,11 @@ class Console:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    stream.write(text + "\n")
+    """Write a line: names of files may be no text, and the stream may know few letters."""
+    encoding = stream.encoding or "utf-8"
+    known = text.encode(encoding, "backslashreplace").decode(encoding)
+    # Tables on a terminal have the colours that we gave them; nothing has other commands.
+    stream.write(re.sub(_NO_COLOURS + _CONTROLS, _escaped, known) + "\n")
     stream.flush()
 
 
@@ -92,7 +133,8 @@ class _LineProgress:
 def _amount(value: float, unit: str) -> str:
     if unit == "B":
         return format_bytes(value)
-    return format_count(round(value), unit) if value >= 10 else f"{value:.3g} {unit}s"
+    whole = round(value)
+    return format_count(whole, unit) if value >= 10 or value == whole else f"{value:.3g} {unit}s"
 
 
 class _BarProgress:

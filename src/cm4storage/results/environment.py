@@ -45,12 +45,17 @@ def describe() -> dict[str, Any]:
         "networks": networks(),
         "cpu": _colon_lines(Path("/proc/cpuinfo"), last_block=True),
         "memory": _colon_lines(Path("/proc/meminfo")),
-        "versions": {
-            "cm4storage": cm4storage.__version__,
-            "python": platform.python_version(),
-            **_package_versions(),
-        },
+        "versions": versions(),
         "interpreter": sys.executable,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this project, of Python, and of the packages that runs may use."""
+    return {
+        "cm4storage": cm4storage.__version__,
+        "python": platform.python_version(),
+        **_package_versions(),
     }
 
 
@@ -99,10 +104,10 @@ def _colon_lines(path: Path, *, last_block: bool = False) -> dict[str, str]:
 
 
 def _package_versions() -> dict[str, str]:
-    versions = {}
+    found = {}
     for name in _PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return found

@@ -95,12 +95,6 @@ class RunFigures:
         mean = self.au_fraction.mean
         return mean is not None and mean >= self.workload.au_threshold
 
-    @property
-    def evaluations_meet_expectation(self) -> bool:
-        """Whether the mean AU of the evaluations reaches the workload's threshold."""
-        mean = Spread.of([each.au_fraction for each in self.evaluations]).mean
-        return mean is not None and mean >= self.workload.au_threshold
-
 
 def of_run(record: RunRecord) -> RunFigures:
     """Return the figures of a run.

@@ -11,7 +11,7 @@ An evaluation has the same AU, and throughput = len(compute) / duration * batch_
 
 What plugins take, such as checkpoints, is in no figure: DLIO ends its block before a checkpoint and
 begins another after it. Here the window of steps is that of the whole epoch; DLIO applies it to
-each block anew.
+each block anew, as its own files here do (`cm4storage.results.block_figures`).
 
 An epoch whose window has no step has no figure: None, never 0.
 """

@@ -12,8 +12,9 @@ import yaml
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results import blocks
+from cm4storage.results.block_figures import MeasuredBlock, blocks_of, epochs_of
 from cm4storage.results.dlio_log import dlio_log
-from cm4storage.results.metrics import Spread, of_epoch
+from cm4storage.results.metrics import Spread
 from cm4storage.results.mlperf_metadata import BenchmarkRun, write_metadata
 from cm4storage.workload.entries import nested
 
@@ -105,17 +106,13 @@ def _mark(figures: RunFigures) -> dict[str, Any]:
 
 
 def _metric(figures: RunFigures) -> dict[str, Any]:
-    nominal_mib = figures.workload.dataset.sample_bytes / _MIB
-    metric = _phase_metric("train", figures.epochs, figures.meets_expectation, nominal_mib)
+    metric = _phase_metric("train", epochs_of(figures), figures.workload)
     if figures.evaluations:
-        reached = figures.evaluations_meet_expectation
-        metric |= _phase_metric("eval", figures.evaluations, reached, nominal_mib)
+        metric |= _phase_metric("eval", figures.evaluations, figures.workload)
     return metric | _checkpoint_metric(figures)
 
 
-def _phase_metric(
-    phase: str, epochs: Sequence[EpochMetrics], is_reached: bool, nominal_mib: float
-) -> dict[str, Any]:
+def _phase_metric(phase: str, epochs: Sequence[EpochMetrics], workload: Workload) -> dict[str, Any]:
     """Return the figures of training or evaluation under DLIO's names.
 
     An epoch without a measured step counts as 0, as in DLIO; readers of these lists take a null for
@@ -124,6 +121,8 @@ def _phase_metric(
     percentages = [(epoch.au_fraction or 0.0) * 100 for epoch in epochs]
     rates = [epoch.samples_per_s or 0.0 for epoch in epochs]
     au, throughput = Spread.of(percentages), Spread.of(rates)
+    is_reached = au.mean is not None and au.mean >= workload.au_threshold * 100
+    nominal_mib = workload.dataset.sample_bytes / _MIB
     return {
         f"{phase}_au_percentage": percentages,
         f"{phase}_au_mean_percentage": au.mean,
@@ -230,31 +229,26 @@ def rank_output(figures: RunFigures) -> dict[str, Any]:
         **_mark(figures),
     }
     evaluations = {
-        each.number: ("eval", each, metrics)
+        each.number: MeasuredBlock("eval", each, metrics)
         for each, metrics in zip(figures.record.evaluations, figures.evaluations, strict=True)
     }
     for epoch, metrics in zip(figures.record.epochs, figures.epochs, strict=True):
-        parts = [(each.name, each.steps) for each in blocks.of_epoch(figures.record, epoch)]
-        measured = [(name, steps, of_epoch(steps, figures.workload)) for name, steps in parts]
-        if len(measured) == 1:
-            measured = [("block1", epoch, metrics)]
+        measured = blocks_of(figures, epoch, metrics)
         if epoch.number in evaluations:
             measured.append(evaluations[epoch.number])
         document[str(epoch.number)] = _epoch_output(measured, host)
     return document
 
 
-def _epoch_output(
-    parts: list[tuple[str, EpochRecord, EpochMetrics]], host: dict[str, Any]
-) -> dict[str, Any]:
+def _epoch_output(parts: list[MeasuredBlock], host: dict[str, Any]) -> dict[str, Any]:
     return {
-        "load": {name: epoch.wait_s for name, epoch, _ in parts},
-        "proc": {name: epoch.process_s for name, epoch, _ in parts},
-        "compute": {name: epoch.compute_s for name, epoch, _ in parts},
-        "throughput": {name: metrics.samples_per_s or 0.0 for name, _, metrics in parts},
-        "au": {name: (metrics.au_fraction or 0.0) * 100 for name, _, metrics in parts},
+        "load": {each.name: each.steps.wait_s for each in parts},
+        "proc": {each.name: each.steps.process_s for each in parts},
+        "compute": {each.name: each.steps.compute_s for each in parts},
+        "throughput": {each.name: each.samples_per_s for each in parts},
+        "au": {each.name: each.au_percent for each in parts},
         "host_meminfo": host["memory"],
-        "end": parts[-1][1].end,
+        "end": parts[-1].steps.end,
     }
 
 

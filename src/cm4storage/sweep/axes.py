@@ -13,7 +13,7 @@ from cm4storage.core.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_KEY = re.compile(r"([A-Za-z_][\w-]*(?:\.[\w-]+)+)=(.*)", re.DOTALL)
+_KEY = re.compile(r"([A-Za-z_][\w-]*(?:\.[\w-]+)+|framework|plugins)=(.*)", re.DOTALL)
 _FLAG = "--sweep"
 
 

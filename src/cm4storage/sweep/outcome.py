@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.files import write_json_atomically, write_text_atomically
+from cm4storage.results import stalls
 from cm4storage.results.cm_records import cm_record, write_cm_records
 from cm4storage.results.comparing.samples import Samples
+from cm4storage.workload.schema import canonical_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from cm4storage.sweep.plan import Point, Pool
 
 SCHEMA = "cm4storage.sweep"
-VERSION = 1
+VERSION = 2
 
 FIGURES = {
     "au_mean_percent": "AU, %",
@@ -35,6 +36,7 @@ _COLUMNS = (
     *("p50_latency_ms", "p95_latency_ms", "p99_latency_ms"),
     *("io_p50_latency_ms", "io_p95_latency_ms", "io_p99_latency_ms"),
     *("total_samples", "total_bytes", "total_execution_time_secs", "retries", "start"),
+    *stalls.RUN_COLUMNS,
 )
 
 
@@ -70,11 +72,8 @@ class Results:
     @classmethod
     def of(cls, points: Sequence[Point], pool: Pool) -> Results:
         """Return the results of those points that are finished."""
-        finished = [
-            (point, json.loads((pool.of(point) / "report.json").read_text(encoding="utf-8")))
-            for point in points
-            if pool.has(point)
-        ]
+        reports = [(point, pool.report(point)) for point in points]
+        finished = [(point, report) for point, report in reports if report is not None]
         return cls(finished, tuple(points[0].values))
 
     def rows(self) -> list[Row]:
@@ -94,7 +93,12 @@ class Results:
 
     def _document(self) -> dict[str, Any]:
         points = [
-            {"values": point.values, "repeat": point.repeat, "key": point.key, "report": report}
+            {
+                "values": _plain(point, report),
+                "repeat": point.repeat,
+                "key": point.key,
+                "report": report,
+            }
             for point, report in self.finished
         ]
         return {"schema": SCHEMA, "version": VERSION, "keys": list(self.keys), "points": points}
@@ -112,7 +116,14 @@ class Results:
 
 
 def _record(point: Point, report: dict[str, Any]) -> dict[str, Any]:
-    return {**cm_record(report), **point.values, "repeat": point.repeat, "uid": point.key}
+    own = {"repeat": point.repeat, "uid": point.key}
+    return {**cm_record(report), **_plain(point, report), **own}
+
+
+def _plain(point: Point, report: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a point by key, as the workload has them: numbers are no texts."""
+    settings = report["settings"]
+    return {key: settings.get(canonical_path(key), text) for key, text in point.values.items()}
 
 
 def _row(group: list[tuple[Point, dict[str, Any]]]) -> Row:

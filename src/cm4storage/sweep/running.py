@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from cm4storage.checkpoint.choosing import plugins_of
 from cm4storage.core.progress import NoProgress
 from cm4storage.core.units import format_count
 from cm4storage.dataset.preparation import prepare
@@ -20,10 +21,11 @@ from cm4storage.storage.opening import open_store
 _WARM_UP = Limits(max_epochs=1, max_steps=2)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cm4storage.core.progress import Progress
+    from cm4storage.plugins.lifecycle import Plugin
     from cm4storage.sweep.plan import Point, Pool, Setup
 
     Say = Callable[[str], None]
@@ -50,20 +52,33 @@ def run_points(
         if not setup.place.is_folder:  # keeps an embedded server until the end
             stack.enter_context(open_store(setup.place))
         stack.callback(_tell_finished, points, pool, say)
+        # Before the first run, so that none is in vain where a later point's plugin is wrong.
+        plugins = {
+            point.key: plugins_of(point.resolved.workload)
+            for point in points
+            if not pool.has(point)
+        }
         warm_up = _WarmUp(setup)
         for number, point in enumerate(points, 1):
             head = f"point {number}/{len(points)}: {point.title}, run {point.repeat}"
-            if pool.has(point):
+            if point.key not in plugins:
                 say(f"{head}: found")
                 continue
             say(head)
+            aside = pool.make_room(point)
+            if aside is not None:
+                say(f"its report is damaged or gone; what was there is in {aside}")
             prepare(point.resolved.workload, setup.place, new_progress(), say)
             warm_up(point)
-            _run(point, setup, pool.of(point), new_progress())
+            job = _job(point, setup, plugins.pop(point.key))
+            _run(job, pool.of(point), new_progress())
 
 
 class _WarmUp:
-    """Loads in two steps, once, what the first run of a process would load in its own time."""
+    """Loads in two steps, once, what the first run of a process would load in its own time.
+
+    It has no plugins: they would be told of a run that does not count, and leave its checkpoint.
+    """
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -83,10 +98,20 @@ def _tell_finished(points: Sequence[Point], pool: Pool, say: Say) -> None:
     say(text if finished == len(points) else f"{text}; the same command goes on")
 
 
-def _run(point: Point, setup: Setup, target: Path, progress: Progress) -> None:
+def _job(point: Point, setup: Setup, plugins: Mapping[str, Plugin]) -> Job:
+    return Job(
+        resolved=point.resolved,
+        data_root=setup.place,
+        limits=setup.limits,
+        command=setup.command,
+        conduct=setup.conduct,
+        lifecycle=plugins,
+    )
+
+
+def _run(job: Job, target: Path, progress: Progress) -> None:
     """Run one point, and give its folder the point's name when everything is in it."""
     with unfinished_folder(target.parent) as unfinished:
-        job = Job(point.resolved, setup.place, setup.limits, setup.command, setup.conduct)
         with (unfinished / FILE_NAME).open("w", encoding="ascii") as series:
             run = run_benchmark(job, progress, series)
         run.record.save(unfinished)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from cm4storage.core.errors import UserError
@@ -15,6 +16,7 @@ from cm4storage.results.collecting import (
     rank_files,
     recomputing,
 )
+from cm4storage.results.collecting.averages import BEYOND
 from cm4storage.results.collecting.files import (
     UnreadableFileError,
     mapping,
@@ -170,7 +172,9 @@ class _Reading:
                 found |= own_runs.metrics_of(self._files.record, self._record)
             except UnreadableFileError as error:
                 self._problems.append(str(error))
-        return found
+        known = {name: value for name, value in found.items() if math.isfinite(value)}
+        self._problems += [f"{name}: {BEYOND}" for name in found if name not in known]
+        return known
 
     def _stats(self, rank: int) -> dict[str, Any]:
         try:
@@ -226,7 +230,7 @@ class _Reading:
                 found += own_runs.recomputed(self._files.record, self._record)
         if not found.figures and not found.missing:
             return Recomputation((), ("it has no derived figures",))
-        return found
+        return found.finite
 
 
 def _is_preparation(folder: Path) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.units import GIB
+from cm4storage.results.collecting.averages import mean
 from cm4storage.results.collecting.files import mapping, number, seconds_between, sequence
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ _OF_REPORT = {
     "retries": "retries",
 }
 
+_OF_EVALUATIONS = {"au_percent": "eval_au_mean_percent", "samples_per_s": "eval_samples_per_s"}
+
 
 def of_summary(summary: Mapping[str, Any]) -> dict[str, float]:
     """Return the metrics in DLIO's ``summary.json``."""
@@ -60,9 +62,11 @@ def of_summary(summary: Mapping[str, Any]) -> dict[str, float]:
 def of_report(report: Mapping[str, Any]) -> dict[str, float]:
     """Return the metrics in ``report.json`` of cm4storage."""
     found = _renamed(report, _OF_REPORT)
-    for epoch in sequence(report.get("evaluations"))[:1]:
-        found |= _renamed(mapping(epoch), {"au_percent": "eval_au_mean_percent"})
-        found |= _renamed(mapping(epoch), {"samples_per_s": "eval_samples_per_s"})
+    evaluations = [mapping(each) for each in sequence(report.get("evaluations"))]
+    for name, key in _OF_EVALUATIONS.items():
+        values = [value for each in evaluations if (value := number(each.get(name))) is not None]
+        if values:
+            found[key] = mean(values)
     return found
 
 
@@ -71,7 +75,7 @@ def of_epoch_stats(stats: Mapping[str, Any]) -> dict[str, float]:
     epochs = [mapping(epoch) for epoch in stats.values()]
     known = [number(each.get("duration")) for each in epochs if "block1" in each]
     durations_s = [each for each in known if each is not None]
-    return {"epoch_mean_s": statistics.fmean(durations_s)} if durations_s else {}
+    return {"epoch_mean_s": mean(durations_s)} if durations_s else {}
 
 
 def of_checkpoint_record(record: Mapping[str, Any]) -> dict[str, float]:
@@ -99,21 +103,24 @@ def of_checkpoint_stats(stats: Iterable[Mapping[str, Any]], size_gib: float) -> 
     """
     durations_s: dict[str, dict[str, list[float]]] = {"save": {}, "load": {}}
     for of_rank in stats:
-        for name, operation in checkpoint_operations(of_rank):
+        for epoch, name, operation in checkpoint_operations(of_rank):
             duration_s = number(operation.get("duration"))
             if duration_s:
-                durations_s[name[:4]].setdefault(name, []).append(duration_s)
+                durations_s[name[:4]].setdefault(f"{epoch} {name}", []).append(duration_s)
     found: dict[str, float] = {}
     for kind, of_kind in durations_s.items():
         found |= _by_the_rules(kind, of_kind.values(), size_gib)
     return found
 
 
-def checkpoint_operations(stats: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return name and content of each ``save_ckpt`` and ``load_ckpt`` of a rank."""
+def checkpoint_operations(stats: Mapping[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return epoch, name and content of each ``save_ckpt`` and ``load_ckpt`` of a rank.
+
+    Their names, which are numbered, begin anew in each epoch.
+    """
     return [
-        (name, mapping(operation))
-        for epoch in stats.values()
+        (number_of_epoch, name, mapping(operation))
+        for number_of_epoch, epoch in stats.items()
         for name, operation in mapping(epoch).items()
         if name.startswith(("save_ckpt", "load_ckpt"))
     ]
@@ -125,10 +132,10 @@ def _by_the_rules(
     longest_s = [max(of_one) for of_one in durations_s]
     if not longest_s:
         return {}
-    found = {f"{kind}_s": statistics.fmean(longest_s)}
+    found = {f"{kind}_s": mean(longest_s)}
     if size_gib:
         rates = [size_gib / each for each in longest_s]
-        found[f"{kind}_gib_per_s"] = statistics.fmean(rates)
+        found[f"{kind}_gib_per_s"] = mean(rates)
     return found
 
 

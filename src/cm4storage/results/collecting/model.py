@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from cm4storage.results.collecting.averages import BEYOND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +48,11 @@ class Figure:
         return abs(self.published - self.recomputed) / largest
 
     @property
+    def is_finite(self) -> bool:
+        """Whether what was recomputed is a text, nothing, or a finite number."""
+        return not isinstance(self.recomputed, float) or math.isfinite(self.recomputed)
+
+    @property
     def agrees(self) -> bool:
         """Whether the difference is at most `TOLERANCE`."""
         return self.difference <= TOLERANCE
@@ -67,6 +75,13 @@ class Recomputation:
 
     def __add__(self, other: Recomputation) -> Recomputation:
         return Recomputation(self.figures + other.figures, self.missing + other.missing)
+
+    @property
+    def finite(self) -> Recomputation:
+        """The same, in which figures that are beyond a computer's numbers are missing."""
+        beyond = tuple(f"{each.name}: {BEYOND}" for each in self.figures if not each.is_finite)
+        figures = tuple(each for each in self.figures if each.is_finite)
+        return Recomputation(figures, self.missing + beyond)
 
     @property
     def differing(self) -> tuple[Figure, ...]:

@@ -6,10 +6,10 @@ mean throughputs, and MB = samples * record_length / 2^20.
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.units import MIB
+from cm4storage.results.collecting.averages import deviation, mean
 from cm4storage.results.collecting.files import (
     UnreadableFileError,
     mapping,
@@ -45,14 +45,14 @@ def recomputed(root: Path, path: Path, runs: Sequence[CollectedRun]) -> Collecte
         reason = f"it is about {len(of_runs)} runs, and {len(measured)} are there"
         return CollectedReport(name, Recomputation((), (reason,)))
     figures = (*_overall(overall, measured), *_of_runs(of_runs, measured))
-    return CollectedReport(name, Recomputation(tuple(figures)))
+    return CollectedReport(name, Recomputation(tuple(figures)).finite)
 
 
 def _overall(overall: Mapping[str, Any], runs: Sequence[CollectedRun]) -> Iterator[Figure]:
     rates = [run.metrics["samples_per_s"] for run in runs]
     sizes = {number(run.parameters.get("dataset.record_length_bytes")) for run in runs}
     size = sizes.pop() if len(sizes) == 1 else None
-    for word, of in (("mean", statistics.fmean), ("stdev", statistics.pstdev)):
+    for word, of in (("mean", mean), ("stdev", deviation)):
         name = f"train_throughput_{word}_samples_per_second"
         yield Figure(name, number(overall.get(name)), of(rates))
         if size:

@@ -168,7 +168,8 @@ def _throughputs(
     Source: ``compute_metrics_train`` of ``utils/statscounter.py``; the 2 that v2.0 takes off is
     not the number of steps that it leaves out.
     """
-    skipped = int(number(parameters.get("output.metric.exclude_start_steps")) or 1)
+    given = number(parameters.get("output.metric.exclude_start_steps"))
+    skipped = 1 if given is None else max(0, int(given))
     end = len(process_s) - int(number(parameters.get("output.metric.exclude_end_steps")) or 0)
     total_s = duration_s - sum(process_s[:skipped]) - sum(process_s[max(0, end) :])
     if total_s <= 0 or end <= skipped:

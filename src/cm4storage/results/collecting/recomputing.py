@@ -15,10 +15,11 @@ and in mlcommons/DLIO_local_changes of v3.0::
 
 from __future__ import annotations
 
-import statistics
+import math
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.units import GIB, MIB
+from cm4storage.results.collecting.averages import BEYOND, deviation, mean
 from cm4storage.results.collecting.files import mapping, number, sequence
 from cm4storage.results.collecting.measures import checkpoint_operations
 from cm4storage.results.collecting.model import Figure, Recomputation
@@ -67,7 +68,10 @@ def _expectation(
         return Recomputation()
     if threshold is None:
         return Recomputation((), (f"{name}: the configuration has no metric.au",))
-    reached = "success" if statistics.fmean(au) >= threshold * 100 else "fail"
+    average = mean(au)
+    if not math.isfinite(average):
+        return Recomputation((), (f"{name}: {BEYOND}",))
+    reached = "success" if average >= threshold * 100 else "fail"
     return Recomputation((Figure(name, published, reached),))
 
 
@@ -106,7 +110,10 @@ def _size_per_host(summary: Mapping[str, Any], parameters: Mapping[str, Value]) 
     if reason:
         return Recomputation((), (f"{name}: {reason}",))
     per_host = ranks // hosts * samples * files // ranks
-    return Recomputation((Figure(name, published, per_host * size / GIB),))
+    try:
+        return Recomputation((Figure(name, published, per_host * size / GIB),))
+    except OverflowError:  # whole numbers have no limit
+        return Recomputation((), (f"{name}: {BEYOND}",))
 
 
 def of_checkpoints(metric: Mapping[str, Any], stats: Mapping[str, Any]) -> Recomputation:
@@ -115,7 +122,7 @@ def of_checkpoints(metric: Mapping[str, Any], stats: Mapping[str, Any]) -> Recom
     figures: list[Figure] = []
     sizes: list[float] = []
     for kind in ("save", "load"):
-        of_kind = [each for name, each in operations if name.startswith(kind)]
+        of_kind = [each for _, name, each in operations if name.startswith(kind)]
         durations_s = known([each.get("duration") for each in of_kind])
         rates = known([each.get("throughput") for each in of_kind])
         figures += _spread(metric, f"{kind}_checkpoint_duration_{{}}_seconds", durations_s)
@@ -125,7 +132,7 @@ def of_checkpoints(metric: Mapping[str, Any], stats: Mapping[str, Any]) -> Recom
             sizes += [rate * duration_s for rate, duration_s in pairs]
     size_gib = number(metric.get("checkpoint_size_GB"))
     if size_gib is not None and sizes:
-        figures.append(Figure("checkpoint_size_GB", size_gib, statistics.fmean(sizes)))
+        figures.append(Figure("checkpoint_size_GB", size_gib, mean(sizes)))
     return Recomputation(tuple(figures))
 
 
@@ -136,7 +143,7 @@ def known(values: object) -> list[float]:
 
 def _spread(metric: Mapping[str, Any], pattern: str, values: Sequence[float]) -> Iterator[Figure]:
     """Yield mean and deviation where they were published."""
-    for name, of in (("mean", statistics.fmean), ("stdev", statistics.pstdev)):
+    for name, of in (("mean", mean), ("stdev", deviation)):
         published = number(metric.get(pattern.format(name)))
         if published is not None:
             recomputed = of(values) if values else None
