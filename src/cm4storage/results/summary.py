@@ -290,11 +290,11 @@ def write_config(
     changes += [f"++workload.{key}={value}" for key, value in overrides.items()]
     hydra = {
         "hydra": {
-            "run": {"dir": str(folder.parent)},
+            "run": {"dir": "."},  # the folder of results is renamed later, and may be moved
             "output_subdir": folder.name,
             "overrides": {"hydra": [], "task": changes},
             "job": {"name": "cm4storage", "num": 0, "config_name": "config"},
-            "runtime": {"output_dir": str(folder.parent), "choices": {"workload": workload.name}},
+            "runtime": {"output_dir": ".", "choices": {"workload": workload.name}},
         }
     }
     folder.mkdir(exist_ok=True)
