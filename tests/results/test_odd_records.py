@@ -1,0 +1,133 @@
+"""Records that are rare: blocks between checkpoints, clocks that are set, and epochs of no time."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta
+
+import jsonschema
+import pandas as pd
+import pytest
+
+from cm4storage.report.html.page import page
+from cm4storage.report.table import render
+from cm4storage.results import figures, records
+from cm4storage.results.report_files import write_report_files
+from cm4storage.results.report_reading import SCHEMA_FILE
+from cm4storage.results.summary import write_dlio_files
+
+NOON = datetime(2026, 10, 25, 12)  # noqa: DTZ001 - records have local times
+STEP_S, OVERHEAD_S, STALL_S = 0.3, 0.004, 1.0
+
+
+@pytest.fixture(scope="session")
+def record(run_folder):
+    """Return the record of a run as text."""
+    return (run_folder / "run.json").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def written(record, tmp_path):
+    """Return a function that writes all files of a changed record, and returns their folder."""
+
+    def write(change):
+        document = json.loads(record)
+        change(document)
+        (tmp_path / "run.json").write_text(json.dumps(document), encoding="utf-8")
+        run = figures.of_run(records.load(tmp_path))
+        report = write_report_files(run, tmp_path)
+        write_dlio_files(run, tmp_path)
+        (tmp_path / "table.txt").write_text(render(report, "folder", "command"), encoding="utf-8")
+        (tmp_path / "page.html").write_text(page(run, "command"), encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text(encoding="utf-8"), parse_constant=pytest.fail)
+
+
+def stamp(after_s):
+    return (NOON + timedelta(seconds=after_s)).isoformat(timespec="microseconds")
+
+
+def with_checkpoints(document, set_by_s=0.0):
+    """Give the first epoch a checkpoint after its second step, and one after its last.
+
+    While the first is written, the clock is set by some seconds.
+    """
+    epoch = document["epochs"][0]
+    steps = len(epoch["compute_s"])
+    half_s = steps / 2 * STEP_S + OVERHEAD_S / 2
+    length_s = 2 * (half_s + STALL_S)
+    stalls_s = [STALL_S if number in (1, steps - 1) else 0.0 for number in range(steps)]
+    epoch |= {
+        "wait_s": [0.1] * steps, "compute_s": [0.2] * steps, "plugins_s": stalls_s,
+        "start": stamp(0), "end": stamp(length_s + set_by_s), "duration_s": length_s,
+    }  # fmt: skip
+    starts_s = (half_s + set_by_s, 2 * half_s + STALL_S + set_by_s)
+    document["checkpoints"] = [
+        {
+            "step": step, "epoch": 1, "start": stamp(start_s), "end": stamp(start_s + STALL_S),
+            "stall_s": STALL_S, "write_s": STALL_S, "size_bytes": 10, "stored_bytes": 10,
+            "key": f"c{step}",
+        }
+        for step, start_s in zip((2, steps), starts_s, strict=True)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("set_by_s", [0.0, -3600.0, 3600.0])
+def test_a_clock_that_is_set_changes_no_block(written, set_by_s):
+    folder = written(lambda document: with_checkpoints(document, set_by_s))
+    stats = read(folder, "0_per_epoch_stats.json")["1"]
+    assert [stats[block]["duration"] for block in ("block1", "block2")] == ["0.60", "0.60"]
+    output = read(folder, "0_output.json")["1"]
+    for block in ("block1", "block2"):  # of two steps, one of which counts
+        least_s, most_s = STEP_S, STEP_S + OVERHEAD_S
+        assert 0.2 / most_s * 100 <= output["au"][block] <= 0.2 / least_s * 100 + 1e-9
+        assert 2 / most_s <= output["throughput"][block] <= 2 / least_s + 1e-9
+
+
+def test_a_block_ends_where_the_checkpoint_after_it_begins(written):
+    stats = read(written(with_checkpoints), "0_per_epoch_stats.json")["1"]
+    for number in (1, 2):
+        assert stats[f"block{number}"]["end"] == stats[f"save_ckpt{number}"]["start"]
+
+
+def of_no_time(document):
+    for epoch in document["epochs"] + document["evaluations"]:
+        steps = len(epoch["compute_s"])
+        epoch |= {"duration_s": 0.0, "wait_s": [0.0] * steps, "compute_s": [0.0] * steps}
+
+
+def of_no_time_but_checkpoints(document):
+    with_checkpoints(document)
+    epoch = document["epochs"][0]
+    steps = len(epoch["compute_s"])
+    epoch |= {"duration_s": 2.0, "wait_s": [0.0] * steps, "compute_s": [0.0] * steps}
+
+
+def evaluated_in_no_time(document):
+    document["evaluations"] = json.loads(json.dumps(document["epochs"]))
+    of_no_time(document)
+
+
+@pytest.mark.parametrize("change", [of_no_time, of_no_time_but_checkpoints, evaluated_in_no_time])
+def test_what_took_no_time_has_no_rates(written, change):
+    folder = written(change)
+    report = read(folder, "report.json")
+    jsonschema.validate(report, json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+    assert report["epochs"][0]["read_mib_per_s"] is None
+    assert report["epochs"][0]["samples_per_s"] is None
+    assert set(read(folder, "0_output.json")["1"]["throughput"].values()) == {None}
+    assert "evaluation " not in (folder / "table.txt").read_text(encoding="utf-8")
+
+
+def test_a_record_without_epochs_has_a_table(written):
+    folder = written(lambda document: document.update(epochs=[]))
+    table = (folder / "table.txt").read_text(encoding="utf-8")
+    assert "accelerator utilization   not measured" in table
+    assert re.search(r"bytes read +0 B in 0 epochs, 0 us", table)
+    assert list(pd.read_csv(folder / "report.csv")["row"]) == ["run"]
