@@ -131,3 +131,55 @@ def test_a_record_without_epochs_has_a_table(written):
     assert "accelerator utilization   not measured" in table
     assert re.search(r"bytes read +0 B in 0 epochs, 0 us", table)
     assert list(pd.read_csv(folder / "report.csv")["row"]) == ["run"]
+
+
+# dlio.log
+
+
+def course(folder):
+    """Return the words of each line of the log, without time and figures."""
+    lines = (folder / "dlio.log").read_text(encoding="utf-8").splitlines()
+    return [re.sub(r"(: | - )[\d.]+.*", "", line.split(" ", 2)[2]) for line in lines]
+
+
+def test_the_log_has_all_blocks_and_evaluations(written):
+    def change(document):
+        with_checkpoints(document)
+        length_s = document["epochs"][0]["duration_s"]
+        start, end = stamp(length_s + 1), stamp(length_s + 2)
+        evaluation = document["epochs"][0] | {"start": start, "end": end, "plugins_s": None}
+        document["evaluations"] = [evaluation]
+
+    training, evaluation = "Epoch 1 - Block {} [Training] ", "Epoch 1 [Eval] "
+    figures_of = ("Accelerator Utilization [AU] (%)", "Throughput (samples/second)")
+    expected = ["Starting epoch 1"]
+    for number, step in ((1, 2), (2, 4)):
+        expected += [f"Starting block {number}", f"Ending block {number}"]
+        expected += [training.format(number) + each for each in figures_of]
+        begun = f"Starting checkpoint {number} after total step {step} for epoch 1"
+        expected += [begun, f"Ending checkpoint {number} for epoch 1"]
+    expected += ["Ending epoch 1", "Starting eval", "Ending eval"]
+    expected += [evaluation + each for each in figures_of]
+    lines = course(written(change))
+    begin = lines.index("Starting epoch 1")
+    assert lines[begin : lines.index("Starting epoch 2")] == expected
+
+
+def test_the_log_ends_with_the_means_of_the_summary(written):
+    def change(document):
+        with_checkpoints(document)
+        document["evaluations"] = json.loads(json.dumps(document["epochs"]))
+
+    folder = written(change)
+    lines = (folder / "dlio.log").read_text(encoding="utf-8").splitlines()
+    said = dict(re.findall(r"\[METRIC\] \S+ (.*): (\S+)", "\n".join(lines)))
+    metric = read(folder, "summary.json")["metric"]
+    for phase, title, io in (("train", "Training", " I/O"), ("eval", "Eval", "")):
+        for name, key in (
+            (" Accelerator Utilization [AU] (%)", "au_mean_percentage"),
+            (" Throughput (samples/second)", "throughput_mean_samples_per_second"),
+            (f"{io} Throughput (MB/second)", "io_mean_MB_per_second"),
+        ):
+            assert float(said[title + name]) == pytest.approx(metric[f"{phase}_{key}"], rel=1e-3)
+        met = f"{phase}_au_meet_expectation"
+        assert said[met] == metric[met]

@@ -67,8 +67,9 @@ def write_statistics(
     """
     write_json_atomically(folder / stats_name, per_epoch_stats(figures))
     write_json_atomically(folder / "0_output.json", rank_output(figures))
-    write_text_atomically(folder / log_name, dlio_log(figures))
-    write_json_atomically(folder / "summary.json", summary(figures))
+    content = summary(figures)
+    write_text_atomically(folder / log_name, dlio_log(figures, content["metric"]))
+    write_json_atomically(folder / "summary.json", content)
 
 
 def summary(figures: RunFigures) -> dict[str, Any]:
