@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import jsonschema
 import pandas as pd
 import pytest
+import yaml
 
 from cm4storage.report.html.page import page
 from cm4storage.report.table import render
@@ -16,6 +17,7 @@ from cm4storage.results import figures, records
 from cm4storage.results.report_files import write_report_files
 from cm4storage.results.report_reading import SCHEMA_FILE
 from cm4storage.results.summary import write_dlio_files
+from cm4storage.workload.resolve import Request, resolve
 
 NOON = datetime(2026, 10, 25, 12)  # noqa: DTZ001 - records have local times
 STEP_S, OVERHEAD_S, STALL_S = 0.3, 0.004, 1.0
@@ -131,6 +133,23 @@ def test_a_record_without_epochs_has_a_table(written):
     assert "accelerator utilization   not measured" in table
     assert re.search(r"bytes read +0 B in 0 epochs, 0 us", table)
     assert list(pd.read_csv(folder / "report.csv")["row"]) == ["run"]
+
+
+def test_secrets_of_urls_are_in_nothing_that_is_sent_on(written):
+    key, url = "storage.storage_options.endpoint_url", "http://me:planted-secret@host/"
+
+    def change(document):
+        request = Request("unet3d_h100", params=f"{key}={url}")
+        document["workload"] = resolve(request).to_document()
+        document["workload"]["notes"] = [f"see {url}"]
+
+    folder = written(change)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.rglob("*.*")}
+    assert {name for name, text in texts.items() if "planted-secret" in text} == {"run.json"}
+    config = yaml.safe_load(texts["config.yaml"])["workload"]["storage"]["storage_options"]
+    assert config["endpoint_url"] == "http://***@host/"
+    assert f"++workload.{key}=http://***@host/" in yaml.safe_load(texts["overrides.yaml"])
+    assert "http://***@host/" in texts["page.html"]
 
 
 # dlio.log

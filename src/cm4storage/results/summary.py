@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from cm4storage.core.errors import redact_urls
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results import blocks
 from cm4storage.results.dlio_log import dlio_log
@@ -271,7 +272,7 @@ def write_config(
     reasons: list[str],
     folder: Path,
 ) -> None:
-    """Write the resolved configuration as Hydra would lay it out.
+    """Write the resolved configuration as Hydra would lay it out, without secrets of URLs.
 
     Parameters
     ----------
@@ -305,5 +306,5 @@ def write_config(
         ("overrides.yaml", changes),
         ("hydra.yaml", hydra),
     ):
-        text = yaml.safe_dump(document, sort_keys=False)
+        text = yaml.safe_dump(redact_urls(document), sort_keys=False)
         write_text_atomically(folder / file_name, remark + text)
