@@ -136,8 +136,7 @@ def start(folder: Path, peer: Peer | None, rounds: int) -> str:
 
 
 def _own_start(folder: Path, data: Path) -> float:
-    begin = datetime.now()  # noqa: DTZ005 - the record's times are local ones
-    record = _own_run(folder, data)
+    begin, record = _own_run(folder, data)
     first = record["epochs"][0]
     started = (datetime.fromisoformat(first["start"]) - begin).total_seconds()
     return started + float(first["wait_s"][0])
@@ -152,15 +151,19 @@ def _own_command(folder: Path, data: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _own_run(folder: Path, data: Path) -> dict[str, Any]:
-    """Run with compiled modules, as installed packages have them and checkouts may not."""
+def _own_run(folder: Path, data: Path) -> tuple[datetime, dict[str, Any]]:
+    """Run, and return when the process was started and its record.
+
+    The modules are compiled, as installed packages have them and checkouts may not.
+    """
     environment = os.environ | {"PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = _own_command(folder, data)
+    begin = datetime.now()  # noqa: DTZ005 - the record's times are local ones
     subprocess.run(command, check=True, capture_output=True, env=environment)
     run = Path(json.loads((folder / "result.json").read_text())["run_dir"])
     record: dict[str, Any] = json.loads((run / "run.json").read_text())
-    return record
+    return begin, record
 
 
 def _peer_start(document: dict[str, Any], peer: Peer, data: Path) -> float:

@@ -43,8 +43,8 @@ OUTPUT_EPOCH = ("load", "proc", "compute", "throughput", "au", "host_meminfo", "
 STATS_EPOCH = ("start", "block1", "save_ckpt1", "eval", "end", "duration")
 CONFIG = ("model", "framework", "workflow", "dataset", "reader", "train", "checkpoint")
 METADATA = (
-    "args", "debug", "run_datetime", "run_number", "runtime", "verification",
-    "command_output_files", "run_result_output", "metadata_filename", "metadata_file_path",
+    "args", "debug", "run_datetime", "run_number", "runtime", "command_output_files",
+    "run_result_output", "metadata_filename", "metadata_file_path",
     "_config_name", "base_command", "base_path", "base_command_path", "config_path",
     "per_host_mem_kB", "total_mem_kB", "config_file", "params_dict", "yaml_params",
     "combined_params", "executed_command", "benchmark_type", "model", "command", "num_processes",

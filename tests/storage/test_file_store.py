@@ -273,3 +273,44 @@ def test_an_array_made_from_a_loan_stays_intact(store: FileStore) -> None:
         with store.read("second"):
             pass
     assert (array == 1).all()
+
+
+# Reading step by step
+
+
+def open_files() -> set[Path]:
+    return {each.resolve() for each in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.mark.parametrize("start", [0, 7, 90, 200])
+@pytest.mark.parametrize("sizes", [[[10]], [[3, 4], [], [50]], [[60], [60], [60]]])
+def test_steps_fill_what_there_is(store: FileStore, start: int, sizes: list[list[int]]) -> None:
+    data = bytes(range(100))
+    store.write("object", [memoryview(data)])
+    steps = [[memoryview(bytearray(size)) for size in step] for step in sizes]
+    wanted = data[start : start + sum(map(sum, sizes))]
+    assert sum(store.read_steps("object", steps, start=start)) == len(wanted)
+    filled = b"".join(bytes(buffer) for step in steps for buffer in step)
+    assert filled[: len(wanted)] == wanted
+    assert not any(filled[len(wanted) :])
+
+
+def test_a_step_is_read_when_it_is_asked_for(store: FileStore, tmp_path: Path) -> None:
+    store.write("object", [memoryview(b"abcd")])
+    buffers = [memoryview(bytearray(2)) for _ in range(2)]
+    reads = store.read_steps("object", [[buffer] for buffer in buffers])
+    assert next(reads) == 2
+    assert [bytes(buffer) for buffer in buffers] == [b"ab", bytes(2)]
+    assert tmp_path / "root" / "object" in open_files()
+    reads.close()
+    assert tmp_path / "root" / "object" not in open_files()
+
+
+def test_steps_of_what_is_no_file(store: FileStore) -> None:
+    store.write("folder/object", [memoryview(b"x")])
+    with pytest.raises(MissingObject, match="does not exist"):
+        next(store.read_steps("nothing", [[memoryview(bytearray(1))]]))
+    with pytest.raises(MissingObject, match="there is a folder of this name"):
+        next(store.read_steps("folder", [[memoryview(bytearray(1))]]))
+    with pytest.raises(ValueError, match="a range starts at 0 or later"):
+        next(store.read_steps("folder/object", [], start=-1))

@@ -31,13 +31,14 @@ class Scratch(Protocol):
 class StreamScratch:
     """Scratch of which the bytes need not stay: they pass through one small buffer."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = _STREAM_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._buffer = memoryview(bytearray())
 
     def take(self, size_bytes: int) -> Sequence[memoryview]:
         """Return the same buffer as often as it takes."""
-        if len(self._buffer) < min(size_bytes, _STREAM_BYTES):
-            self._buffer = memoryview(bytearray(min(size_bytes, _STREAM_BYTES)))
+        if len(self._buffer) < min(size_bytes, self._most_bytes):
+            self._buffer = memoryview(bytearray(min(size_bytes, self._most_bytes)))
         times, rest = divmod(size_bytes, len(self._buffer))
         return [self._buffer] * times + ([self._buffer[:rest]] if rest else [])
 
@@ -101,6 +102,12 @@ class Layout:
         # One byte more than there should be shows that the file is longer.
         self._end = [*([view[at:]] if tail_bytes else []), memoryview(bytearray(1))]
         self._buffers, self._places = self._of_whole_samples()
+
+    @property
+    def around(self) -> tuple[list[memoryview], list[memoryview]]:
+        """The buffers before and behind the sample of a file that has one."""
+        gap = self._steps[0][0]
+        return [] if gap is None else [gap], self._end
 
     def _of_whole_samples(self) -> tuple[list[memoryview], list[tuple[int, int, int]]]:
         """Return the buffers of a read of whole samples, and where whose row of which size goes.

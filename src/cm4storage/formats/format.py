@@ -12,7 +12,7 @@ from cm4storage.core.errors import StorageFault
 from cm4storage.workload.sections import item_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from cm4storage.workload.sections import DatasetSection
@@ -51,6 +51,16 @@ class Source(Protocol):
 
     def sibling(self, suffix: str) -> Source:
         """Return the file whose name is this one's with `suffix` at its end."""
+
+
+@runtime_checkable
+class SteppedSource(Protocol):
+    """A `Source` that can be read step by step."""
+
+    def read_steps(
+        self, start: int, steps: Iterable[Sequence[memoryview]]
+    ) -> Generator[int, None, None]:
+        """Fill the buffers of one step after the other; yield how many bytes came with each."""
 
 
 @dataclass(frozen=True)

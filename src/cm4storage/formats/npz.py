@@ -30,7 +30,8 @@ from cm4storage.formats.arrays import (
     records_header,
 )
 from cm4storage.formats.damage import Damage, corrupt_file
-from cm4storage.formats.direct import KeptScratch, Misses
+from cm4storage.formats.direct import KeptScratch, Misses, StreamScratch
+from cm4storage.formats.format import SteppedSource
 from cm4storage.formats.npz_frame import (
     Envelope,
     Frame,
@@ -39,10 +40,12 @@ from cm4storage.formats.npz_frame import (
     labels_of,
     writer_of,
 )
+from cm4storage.formats.steps import STEP_BYTES, parts_of, read_checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cm4storage.formats.direct import Scratch
     from cm4storage.formats.format import Content, FileShape, Source
     from cm4storage.workload.sections import DatasetSection
 
@@ -60,6 +63,7 @@ class Npz:
         self._frame: Frame | None = None
         self._envelope: Envelope | None = None
         self._scratch = KeptScratch()
+        self._stream = StreamScratch(STEP_BYTES)
         self._misses = Misses()
 
     def file_bytes(self, shape: FileShape) -> int:
@@ -124,7 +128,7 @@ class Npz:
     def decode_into(
         self, source: Source, shape: FileShape, rows: Sequence[memoryview | None]
     ) -> bool:
-        """Read a file with one sample by one scattered read; see `DirectFormat`.
+        """Read a file with one sample straight to its row; see `DirectFormat`.
 
         The archive's own bytes must be those that we or numpy would write around such an array,
         with the checksum that the bytes read have.
@@ -136,8 +140,19 @@ class Npz:
             frame = self._frame = frame_of(shape, self._writer)
         if frame is None:
             return False
+        if frame.sample_bytes > STEP_BYTES:
+            crc = self._read_in_steps(source, frame, rows[0])
+            return self._misses.note(is_read=crc is not None and frame.is_intact(crc))
         is_read = frame.layout.read(source, rows, self._scratch)
         return self._misses.note(is_read=is_read and frame.is_intact(self._crc(frame, rows[0])))
+
+    def _read_in_steps(self, source: Source, frame: Frame, row: memoryview | None) -> int | None:
+        """Read a large file; return the checksum of array ``x``, None if its size is wrong."""
+        scratch: Scratch = self._stream if isinstance(source, SteppedSource) else self._scratch
+        wanted = [] if row is None else [row]
+        left_bytes = frame.sample_bytes - sum(map(len, wanted))
+        parts = parts_of([*wanted, *(scratch.take(left_bytes) if left_bytes else ())])
+        return read_checked(source, frame.layout, parts, frame.header_crc)
 
     def _crc(self, frame: Frame, row: memoryview | None) -> int:
         """Return the checksum of array ``x`` as it was read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -11,9 +11,10 @@ from cm4storage.core.errors import StorageFault
 from cm4storage.formats.format import DirectFormat
 from cm4storage.loader.sampling import Counts
 from cm4storage.results.histogram import Histogram
+from cm4storage.storage.store import ReadsInSteps
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from cm4storage.formats.format import FileShape
     from cm4storage.loader.data_files import DataFiles
@@ -128,10 +129,37 @@ class StoredFile:
         return StoredFile(self._store, self._key + suffix, self._counters, self._main)
 
     def _note(self, begin_s: float, count: int) -> None:
-        elapsed_s = perf_counter() - begin_s
+        self._add(perf_counter() - begin_s, count)
+
+    def _add(self, elapsed_s: float, count: int) -> None:
         self._main.io_s += elapsed_s
         self._counters.io.add(elapsed_s)
         self._counters.bytes_read += count
+
+
+class SteppedFile(StoredFile):
+    """An object of a store that `ReadsInSteps`."""
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, store: Store, key: str, counters: ReadCounters, steps: ReadsInSteps) -> None:
+        super().__init__(store, key, counters)
+        self._steps = steps
+
+    def read_steps(
+        self, start: int, steps: Iterable[Sequence[memoryview]]
+    ) -> Generator[int, None, None]:
+        """Fill the buffers of one step after the other; all of them count as one read."""
+        elapsed_s, count, begin = 0.0, 0, perf_counter()
+        try:
+            with closing(self._steps.read_steps(self._key, steps, start=start)) as reads:
+                for came_bytes in reads:
+                    elapsed_s += perf_counter() - begin
+                    count += came_bytes
+                    yield came_bytes
+                    begin = perf_counter()
+        finally:  # who has what was wanted does not ask again
+            self._add(elapsed_s, count)
 
 
 class FileReader:
@@ -151,7 +179,11 @@ class FileReader:
         self._counters = counters
         self._decoder = decoder
         self._direct = decoder if isinstance(decoder, DirectFormat) else None
-        self._file = StoredFile(store, "", counters)
+        self._file = (
+            SteppedFile(store, "", counters, store)
+            if isinstance(store, ReadsInSteps)
+            else StoredFile(store, "", counters)
+        )
         self.is_direct = self._direct is not None
 
     def read_into(self, index: int, shape: FileShape, rows: Sequence[memoryview | None]) -> bool:

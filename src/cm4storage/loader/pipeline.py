@@ -1,10 +1,10 @@
 """Readers and prefetch: threads fill batch slots in the order of the epoch.
 
-A task is a run of consecutive files of the epoch's order. Threads take tasks in order, read and
-decode the files, and put what the step is handed into the slot of the batch that each sample
-belongs to: straight from storage where the format allows that, else by one copy. There are a few
-slots; a thread that is too far ahead waits for the step loop. The earliest unfinished task never
-waits for a later one, so the loop always gets its next batch.
+A task is one file, or a run of consecutive ones, of the epoch's order. Threads take tasks in order,
+read and decode the files, and put what the step is handed into the slot of the batch that each
+sample belongs to: straight from storage where the format allows that, else by one copy. There are
+a few slots; a thread that is too far ahead waits for the step loop. The earliest unfinished task
+never waits for a later one, so the loop always gets its next batch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.units import MIB
 from cm4storage.formats.format import format_of
 from cm4storage.loader.file_reader import FileReader, ReadCounters
 from cm4storage.loader.order import NO_FILE
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from cm4storage.workload.sections import DatasetSection
 
 _PATIENCE_S = 1.0
+_LARGE_FILE_BYTES = MIB
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class EpochReaders:
         self._steps = steps
         self._wanted = steps * reading.slots.batch_size
         self._reads = order.reads(self._wanted)
-        self._files_per_task = _files_per_task(reading.slots.batch_size, order.samples_per_file)
+        self._files_per_task = _files_per_task(reading, order.samples_per_file)
         self._tasks_lock = threading.Lock()
         self._counters: list[ReadCounters] = []
         self._threads: list[threading.Thread] = []
@@ -157,9 +159,19 @@ class EpochReaders:
             self._slots.stop(error)
 
 
-def _files_per_task(batch_size: int, samples_per_file: int) -> int:
-    """Return how many files fill one batch exactly; 1 where none do."""
-    return batch_size // samples_per_file if batch_size % samples_per_file == 0 else 1
+def _files_per_task(reading: Reading, samples_per_file: int) -> int:
+    """Return how many files a thread takes at a time.
+
+    Small files are taken as one batch, since what threads say to each other costs as much as such
+    a file; but not so many that a thread would find no slot free. Of large ones all threads fill
+    the same batch.
+    """
+    slots, dataset = reading.slots, reading.workload.dataset
+    files_per_batch, rest = divmod(slots.batch_size, samples_per_file)
+    if rest or dataset.sample_bytes * samples_per_file >= _LARGE_FILE_BYTES:
+        return 1
+    share = slots.count * files_per_batch // max(1, reading.workload.reader.read_threads)
+    return max(1, min(files_per_batch, share))
 
 
 class Worker:

@@ -1,8 +1,10 @@
 """``<benchmark>_<time>_metadata.json``: what MLPerf Storage's runner writes beside DLIO's files.
 
-Its checkers want one such file in the folder of each run. Names: those of ``mlpstorage`` 2.0, and
-those of 3.0. What that runner has and this project has not, such as a base command, is null. Paths
-are relative to the file, since a folder of results is renamed when it is complete, and moved.
+Its checkers judge each folder with one such file, and stop at a workload that is not theirs: other
+runs have none. Names: those of ``mlpstorage`` 2.0, and those of 3.0. What that runner has and this
+project has not, such as a base command, is null; its verdict is left out, since 3.0 would take null
+for text. Paths are relative to the file, since a folder of results is renamed when it is complete,
+and moved.
 """
 
 from __future__ import annotations
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     from cm4storage.workload.model import Workload
 
 _HERE = "."
+
+_TRAINED = ("cosmoflow", "dlrm", "flux", "resnet50", "retinanet", "unet3d")
+"""The models of its trainings in 1.0 to 3.0; each comes with an accelerator."""
+
+_WRITTEN = {f"llama_{size}": f"llama3-{size}" for size in ("8b", "70b", "405b", "1t")}
+"""Its names of the models whose checkpoints are written, by the names in the workloads."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,14 @@ class BenchmarkRun:
         return f"{datetime.fromisoformat(self.record.start):%Y%m%d_%H%M%S}"
 
     @property
+    def model(self) -> str:
+        """The runner's name of the model; empty where it knows no such workload."""
+        name, accelerator = self.workload.model.name, self.workload.accelerator
+        if self.benchmark == "checkpointing":
+            return _WRITTEN.get(name, "")
+        return name if accelerator and name in _TRAINED else ""
+
+    @property
     def overrides(self) -> dict[str, Any]:
         """What was changed in the workload, by key."""
         given: dict[str, Any] = self.record.workload["overrides"]
@@ -60,7 +76,12 @@ class BenchmarkRun:
 
 
 def write_metadata(run: BenchmarkRun, folder: Path) -> None:
-    """Write the file; one that is there is written anew, whatever time is in its name."""
+    """Write the file of a workload that the runner knows.
+
+    One that is there is written anew, whatever time is in its name.
+    """
+    if not run.model:
+        return
     there = sorted(folder.glob(f"{run.benchmark}_*_metadata.json"))
     path = there[0] if there else folder / f"{run.benchmark}_{run.moment}_metadata.json"
     write_json_atomically(path, metadata(run, path.name))
@@ -76,7 +97,7 @@ def _document(run: BenchmarkRun, file_name: str) -> dict[str, Any]:
     settings = nested(run.workload.settings())
     version_3 = {
         "benchmark_type": run.benchmark,
-        "model": run.workload.model.name,
+        "model": run.model,
         "command": "run",
         "run_datetime": run.moment,
         "num_processes": run.processes,
@@ -101,7 +122,6 @@ def _version_2(run: BenchmarkRun, file_name: str, settings: dict[str, Any]) -> d
         "debug": False,
         "run_number": 0,
         "runtime": (end - begin).total_seconds(),
-        "verification": None,
         "command_output_files": [],
         "run_result_output": _HERE,
         "metadata_filename": file_name,
@@ -126,15 +146,27 @@ def _arguments(run: BenchmarkRun) -> dict[str, Any]:
     return {
         "program": run.benchmark,
         "command": "run",
-        "model": run.workload.model.name,
+        "model": run.model,
         "accelerator_type": run.workload.accelerator,
         "num_accelerators": run.processes,
         "num_processes": run.processes,
         "num_client_hosts": 1,
         "hosts": [run.record.environment["host"]["hostname"]],
         **run.place,
+        **_counts(run),
         "results_dir": _HERE,
         "params": [f"{name}={value}" for name, value in run.overrides.items()],
+    }
+
+
+def _counts(run: BenchmarkRun) -> dict[str, int]:
+    """Return how many checkpoints were to be written and read; 3.0 tells its two phases by them."""
+    if run.benchmark != "checkpointing":
+        return {}
+    checkpoint = run.workload.checkpoint
+    return {
+        "num_checkpoints_write": max(0, checkpoint.num_checkpoints_write),
+        "num_checkpoints_read": max(0, checkpoint.num_checkpoints_read),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from cm4storage.core.errors import StorageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 
@@ -112,6 +112,22 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release connections and pooled memory."""
+
+
+@runtime_checkable
+class ReadsInSteps(Protocol):
+    """A store that reads each part of an object when it is asked for it.
+
+    What came can be verified while the processor's cache has it.
+    """
+
+    def read_steps(
+        self, key: str, steps: Iterable[Sequence[memoryview]], *, start: int = 0
+    ) -> Generator[int, None, None]:
+        """Fill the buffers of one step after the other; yield how many bytes came with each.
+
+        Fewer than there is room for: the object ends there.
+        """
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ from cm4storage.storage.folders.writeback import LeftToTheKernel, Writeback
 from cm4storage.storage.loans import Loan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from cm4storage.storage.buffers import BufferPool
     from cm4storage.storage.folders.writeback import Progress
@@ -57,12 +57,24 @@ class FileStore(FolderStore):
         """Fill `buffers` from byte `start` on by one system call; see `Store.scatter`."""
         check_range(start, None)
         path = self._path(key)
-        try:
-            descriptor = os.open(path, READ_FLAGS)
-        except OSError as error:
-            raise read_fault(error, "open the object", path) from error
+        descriptor = _open(path)
         try:
             return _read_scattered(descriptor, buffers, start, path)
+        finally:
+            os.close(descriptor)
+
+    def read_steps(
+        self, key: str, steps: Iterable[Sequence[memoryview]], *, start: int = 0
+    ) -> Generator[int, None, None]:
+        """Fill the buffers of each step by one system call; see `ReadsInSteps`."""
+        check_range(start, None)
+        path = self._path(key)
+        descriptor = _open(path)
+        try:
+            for buffers in steps:
+                count = _read_scattered(descriptor, buffers, start, path)
+                yield count
+                start += count
         finally:
             os.close(descriptor)
 
@@ -92,6 +104,14 @@ class _Loan(Loan):
         finally:
             os.close(descriptor)
         return view
+
+
+def _open(path: str) -> int:
+    """Open what should be a file to read it; what it is shows when it is read."""
+    try:
+        return os.open(path, READ_FLAGS)
+    except OSError as error:
+        raise read_fault(error, "open the object", path) from error
 
 
 def _read_fully(descriptor: int, view: memoryview, start: int, path: str) -> int:
