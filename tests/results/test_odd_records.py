@@ -123,7 +123,7 @@ def test_what_took_no_time_has_no_rates(written, change):
     jsonschema.validate(report, json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
     assert report["epochs"][0]["read_mib_per_s"] is None
     assert report["epochs"][0]["samples_per_s"] is None
-    assert set(read(folder, "0_output.json")["1"]["throughput"].values()) == {None}
+    assert set(read(folder, "0_output.json")["1"]["throughput"].values()) == {0.0}  # as DLIO
     assert "evaluation " not in (folder / "table.txt").read_text(encoding="utf-8")
 
 
@@ -133,6 +133,18 @@ def test_a_record_without_epochs_has_a_table(written):
     assert "accelerator utilization   not measured" in table
     assert re.search(r"bytes read +0 B in 0 epochs, 0 us", table)
     assert list(pd.read_csv(folder / "report.csv")["row"]) == ["run"]
+
+
+def test_the_table_says_why_a_checkpoint_failed_and_a_run_is_not_comparable(written):
+    def change(document):
+        with_checkpoints(document)
+        document["checkpoints"][1] |= {"key": "", "error": "cannot write c4, no space left"}
+
+    table = pd.read_csv(written(change) / "report.csv").set_index("row")
+    failed = table.loc["checkpoint", "error"]
+    assert failed.isna().tolist() == [True, False]
+    assert failed.iloc[1] == "cannot write c4, no space left"
+    assert table.loc["run", "not_comparable_because"] == "quick scale"
 
 
 def test_secrets_of_urls_are_in_nothing_that_is_sent_on(written):
