@@ -92,8 +92,7 @@ def _generations(
         root = StoreLocation.parse(str(data))
         prepare(workload_of(document, folder), root, NoProgress(), lambda _line: None)
         yield "ours", time.perf_counter() - begin
-    with _empty(folder / "data") as data:
-        yield "bare loop", min(bare_loops.write_prepared(data, 2896**2, 64, n) for n in (1, 2))
+    yield "bare loop", min(_bare_generation(folder / "data", threads) for threads in (1, 2))
     if peer is None:
         return
     with _empty(folder / "data") as data:
@@ -103,6 +102,11 @@ def _generations(
         texts = ("Starting data generation", "Generation done")
         begin_at, end_at = (_logged(done.folder / "dlio.log", text) for text in texts)
         yield "wheel", (end_at - begin_at).total_seconds()
+
+
+def _bare_generation(folder: Path, threads: int) -> float:
+    with _empty(folder) as data:
+        return bare_loops.write_prepared(data, 2896**2, 64, threads)
 
 
 def _logged(log: Path, text: str) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from awscrt.checksums import crc32c
+from crc32c import crc32c
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from named_formats import format_named

@@ -76,7 +76,7 @@ def test_the_cm_process_imports_no_numpy(cm: CM, recipes: Recipes) -> None:
         hooks="""
             import sys
             def preprocess(i):
-                names = ("numpy", "rich", "awscrt", "cryptography")
+                names = ("numpy", "rich", "crc32c", "cryptography")
                 i["env"]["LOADED"] = ",".join(n for n in names if n in sys.modules) or "none"
         """,
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from awscrt.checksums import crc32c
-
 from cm4storage.core.units import MIB
+from cm4storage.formats.crc32c import crc32c
 from cm4storage.formats.example import ImageExample
 
 if TYPE_CHECKING:

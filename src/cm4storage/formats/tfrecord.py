@@ -12,9 +12,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from awscrt.checksums import crc32c
-
 from cm4storage.core.units import MIB
+from cm4storage.formats.crc32c import crc32c
 from cm4storage.formats.direct import Misses
 from cm4storage.formats.elements import content_of
 from cm4storage.formats.example import ImageExample, find_image

