@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_records import HOST, made_record
+from made_records import FILE_SYSTEM, HOST, made_record
 from markup import headings, parse
 
 from cm4storage.report.html.page import page, write_page
@@ -130,8 +130,9 @@ def facts_of(tree):
     return dict(zip(names, spaced, strict=True))
 
 
-def test_environment_says_what_was_below_and_around(tree):
-    said = facts_of(tree)
+def test_environment_says_what_was_below_and_around():
+    local = ONE_STEP.environment | {"file_system": FILE_SYSTEM}
+    said = facts_of(parse(page_of(replace(ONE_STEP, environment=local))))
     assert said["kernel"] == "6.12.41+deb13-amd64"
     assert said["network"] == "eth1 25,000 Mbit/s, eth0"
     assert said["source code"].startswith("15930703e61fca37a76d26ba8f55ed3812789bea, changed")
