@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import numpy as np
-from made_records import HOST, START
+from made_records import FILE_SYSTEM, GIT, HOST, START
 
 from cm4storage.checkpoint.models.layout import Layout
 from cm4storage.checkpoint.models.parallelism import closed_ranks
@@ -55,7 +55,10 @@ def made_checkpoints(
             "zero_stage": spread.zero_stage, "is_subset": spread.is_subset, "files": total.files,
             "model_bytes": total.model_bytes, "optimizer_bytes": total.optimizer_bytes,
         },
-        "environment": {"host": HOST, "command": "cm4storage checkpoint --workload=workload.json"},
+        "environment": {
+            "host": HOST, "command": "cm4storage checkpoint --workload=workload.json",
+            "file_system": FILE_SYSTEM, "git": GIT,
+        },
         "operations": operations,
         **changes,
         "storage": storage | changes.get("storage", {}),  # type: ignore[operator]

@@ -21,7 +21,20 @@ HOST = {
     "memory_bytes": 540545122304,
     "versions": {"cm4storage": "0.1.0", "python": "3.11.7", "numpy": "2.1.3"},
     "interpreter": "/opt/python/bin/python3",
-}
+    "kernel": "6.12.41+deb13-amd64",
+    "networks": [
+        {"name": "eth0", "speed_mbit_per_s": None}, {"name": "eth1", "speed_mbit_per_s": 25000},
+    ],
+}  # fmt: skip
+FILE_SYSTEM = {  # below local data; the runs made here read from S3
+    "type": "xfs", "mount_point": "/data", "source": "/dev/md0", "options": "rw,noatime,noquota",
+    "block_device": {
+        "name": "md0", "model": None, "size_bytes": 7681501126656, "rotational": False,
+        "scheduler": None, "logical_block_bytes": 512, "read_ahead_bytes": 131072,
+        "made_of": ["nvme0n1", "nvme1n1"],
+    },
+}  # fmt: skip
+GIT = {"commit": "15930703e61fca37a76d26ba8f55ed3812789bea", "dirty": True}
 
 
 def made_record(
@@ -56,7 +69,10 @@ def made_record(
             "client": "obstore", "manifest": {"content_digest": "b54c1416de1d848d0f828429a7a50150"},
         },
         "order": {"digest": "9dd7165c5fb6de51d0120cab5ee79d46", "first_sample_ids": [3, 1, 4]},
-        "environment": {"host": HOST, "command": "cm4storage run --workload=workload.json"},
+        "environment": {
+            "host": HOST, "command": "cm4storage run --workload=workload.json",
+            "file_system": None, "git": GIT,
+        },
         "limits": {"max_epochs": None, "max_steps": None},
         "epochs": records,
         "stages": {

@@ -113,6 +113,7 @@ def test_the_command_line_of_dlio_runs_it(cm4storage, tmp_path):
         *(f"{rank}_per_epoch_stats.json" for rank in ranks),
     }  # fmt: skip
     assert (tmp_path / "out" / "dlio_config" / "checkpoint_run.json").is_file()
+    assert cm4storage("compare", "out", "out").returncode == 0
     files = {path.name for path in (tmp_path / "ck" / "global_epoch1_step1").iterdir()}
     assert len(files) == 4
     metric = json.loads((tmp_path / "out" / "summary.json").read_text())["metric"]

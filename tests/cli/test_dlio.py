@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from cm4storage.core.errors import UserError
+from cm4storage.results.collecting.collect import collect
 from cm4storage.workload import stock
 from cm4storage.workload.explain import explain
 from cm4storage.workload.hydra_line import parse_line
@@ -45,6 +46,24 @@ def test_generate_then_train_as_mlperf_storage_does(cm4storage, tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["num_files_train"], summary["epochs"]) == (8, 2)
     assert cm4storage("report", "out/dlio_config").returncode == 0
+
+
+def test_its_folder_is_that_of_a_run_for_all_verbs(cm4storage, tmp_path):
+    words = ["workload=unet3d_h100", *SMALL, "++workload.workflow.generate_data=True"]
+    done = cm4storage("dlio", *words, "++hydra.run.dir=runs/out")
+    assert done.returncode == 0, done.stderr
+    done = cm4storage("compare", "runs", "runs/out", "runs/out/.hydra")
+    assert done.returncode == 0, done.stderr
+    [found] = collect([tmp_path / "runs"]).runs
+    assert (found.source, found.state) == ("cm4storage", "complete")
+    assert found.metrics["wait_p99_ms"] > 0
+    assert not found.recomputation.differing
+    done = cm4storage("report", "runs/out")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "out" / "report.json").is_file()
+    [again] = collect([tmp_path / "runs"]).runs
+    assert not again.recomputation.differing
+    assert len(again.recomputation.figures) > len(found.recomputation.figures)
 
 
 def test_the_configuration_is_what_hydra_writes(cm4storage, tmp_path):
@@ -152,12 +171,15 @@ def test_the_configuration_can_be_shown(cm4storage, tmp_path):
 
 def test_credentials_reach_no_file(cm4storage, tmp_path):
     secret = "++workload.storage.storage_options.secret_access_key=planted-secret"
-    done = cm4storage("dlio", "workload=unet3d_h100", *SMALL, secret,
+    url = "++workload.storage.storage_options.endpoint_url=http://me:planted-too@host/"
+    done = cm4storage("dlio", "workload=unet3d_h100", *SMALL, secret, url,
                       "++workload.workflow.generate_data=true", "++hydra.run.dir=out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "planted" not in done.stdout + done.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert all(b"planted" not in path.read_bytes() for path in files)
+    found = {path.name for path in files if b"planted" in path.read_bytes()}
+    assert found <= {"run.json"}  # from which the run can be computed again
+    assert b"planted-secret" not in (tmp_path / "out" / ".hydra" / "run.json").read_bytes()
     overrides = (tmp_path / "out" / ".hydra" / "overrides.yaml").read_text()
     assert "secret_access_key=***" in overrides
 

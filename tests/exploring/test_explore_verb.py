@@ -49,6 +49,14 @@ def test_page_over_own_and_published_runs(explore, own_run, tree, tmp_path):
     assert found.column("wait_p99_ms")[0] > 0
 
 
+@pytest.mark.parametrize("place", ["run1/summary.json", "n" * 300])
+def test_a_page_that_cannot_be_written(explore, tree, place):
+    training_run(tree / "run1")
+    done = explore(tree, f"--page={tree / place / 'page.html'}")
+    assert done.returncode == 3, done.stderr
+    assert "choose another folder" in done.stderr
+
+
 def test_output_for_programs(explore, tree):
     training_run(tree / "run1")
     training_run(tree / "run2", settings={"read_threads": 7})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from dataclasses import replace
@@ -11,11 +12,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_records import HOST, made_record
+from made_records import FILE_SYSTEM, HOST, made_record
 from markup import headings, parse
 
 from cm4storage.report.html.page import page, write_page
 from cm4storage.report.html.steps import grouped, steps_of
+from cm4storage.results import environment
 from cm4storage.results.figures import of_run
 from cm4storage.results.histogram import Histogram, bounds_s
 from cm4storage.results.records import CheckpointRecord, load
@@ -116,6 +118,51 @@ def test_tables_name_their_columns(tree):
         assert all(cell.attributes["scope"] == "col" for cell in head.all("th"))
         columns = len(head.all("th"))
         assert {len(row) for row in rows_of(table)} == {columns}
+
+
+def facts_of(tree):
+    """Return what the lists of facts say, by name."""
+    lists = tree.all("dl", class_="facts")
+    names, values = (
+        [each.text() for every in lists for each in every.all(tag)] for tag in ("dt", "dd")
+    )
+    spaced = [value.replace("\xa0", " ") for value in values]
+    return dict(zip(names, spaced, strict=True))
+
+
+def test_environment_says_what_was_below_and_around():
+    local = ONE_STEP.environment | {"file_system": FILE_SYSTEM}
+    said = facts_of(parse(page_of(replace(ONE_STEP, environment=local))))
+    assert said["kernel"] == "6.12.41+deb13-amd64"
+    assert said["network"] == "eth1 25,000 Mbit/s, eth0"
+    assert said["source code"].startswith("15930703e61fca37a76d26ba8f55ed3812789bea, changed")
+    assert (said["type"], said["mounted at"]) == ("xfs", "/data")
+    assert said["mount options"] == "rw, noatime, noquota"
+    device = "md0, 7.0 TiB, not rotational, read-ahead 128.0 KiB, made of nvme0n1 and nvme1n1"
+    assert said["block device"] == device
+
+
+def test_environment_of_this_machine(tmp_path):
+    found = environment.of_run("command", tmp_path)
+    said = facts_of(parse(page_of(replace(ONE_STEP, environment=found))))
+    assert said["kernel"] == os.uname().release
+    assert said["type"] == found["file_system"]["type"]
+
+
+def test_environment_of_an_older_record_and_of_a_service():
+    host = {name: value for name, value in HOST.items() if name not in ("kernel", "networks")}
+    older = {"host": host, "command": "cm4storage run"}
+    service = older | {"file_system": None, "git": None}
+    for each in (older, service):
+        said = facts_of(parse(page_of(replace(ONE_STEP, environment=each))))
+        assert {"kernel", "network", "source code", "type", "block device"} & set(said) == set()
+
+
+def test_a_host_of_many_networks_names_some():
+    networks = [{"name": f"veth{number}", "speed_mbit_per_s": None} for number in range(300)]
+    found = ONE_STEP.environment | {"host": HOST | {"networks": networks}}
+    said = facts_of(parse(page_of(replace(ONE_STEP, environment=found))))
+    assert said["network"].endswith("veth7, 292 more")
 
 
 @pytest.mark.parametrize(

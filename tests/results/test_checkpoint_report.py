@@ -99,6 +99,7 @@ def test_the_table_has_a_row_for_the_run_and_for_each_rank(folder, saved):
     run, *operations = table.to_dict("records")
     assert run["save_count"] == 2
     assert run["ranks"] == 2
+    assert run["not_comparable_because"] == "; ".join(saved["not_comparable_because"])
     mean_s = run["save_duration_max_over_ranks_mean_s"]
     assert mean_s == pytest.approx(saved["save_duration_max_over_ranks_mean_s"])
     written = [row for row in operations if row["kind"] == "save"]

@@ -127,7 +127,10 @@ def test_configuration(run):
     assert first == "workload=unet3d_h100"
     assert all(each.startswith("++workload.") for each in others)
     assert read["hydra"]["hydra"]["overrides"]["task"] == read["overrides"]
-    assert read["hydra"]["hydra"]["runtime"]["choices"] == {"workload": "unet3d_h100"}
+    runtime = read["hydra"]["hydra"]["runtime"]
+    assert runtime["choices"] == {"workload": "unet3d_h100"}
+    # The files are written before their folder has its name.
+    assert (read["hydra"]["hydra"]["run"]["dir"], runtime["output_dir"]) == (".", ".")
 
 
 def test_metadata_of_the_runner(run):

@@ -42,7 +42,8 @@ def write_text_atomically(path: Path, text: str, *, errors: str = "strict") -> N
             advice="free space or change permissions there, or choose another folder",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what refused the file refuses this, too
+            temporary.unlink()
 
 
 def write_json_atomically(path: Path, value: Any) -> None:

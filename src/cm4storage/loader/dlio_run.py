@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.errors import StorageFault, UserError, redact_urls
 from cm4storage.core.files import write_text_atomically
 from cm4storage.dataset.in_place import open_in_place
 from cm4storage.dataset.placement import at_root
@@ -155,7 +155,8 @@ class DlioRun:
             ("overrides.yaml", list(self.line.task)),
             ("hydra.yaml", hydra_config(self.line, self.run_dir)),
         ):
-            write_text_atomically(folder / name, yaml.safe_dump(document, sort_keys=False))
+            text = yaml.safe_dump(redact_urls(document), sort_keys=False)
+            write_text_atomically(folder / name, text)
 
     def _log_generation(self, begin: datetime) -> None:
         """Write the only file that DLIO leaves of a run that generates and does not train."""

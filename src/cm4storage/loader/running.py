@@ -178,11 +178,11 @@ def _outline(record: EpochRecord, workload: Workload) -> str:
     from cm4storage.results.metrics import of_epoch  # not above: a run is to begin soon
 
     figures, steps = of_epoch(record, workload), len(record.wait_s)
-    au = figures.au_fraction
+    au, rate = figures.au_fraction, figures.read_mib_per_s
     parts = [
         f"{format_count(steps, 'step')} in {format_seconds(record.duration_s)}",
         "" if au is None else f"AU {au * 100:.1f} %",
-        f"{figures.read_mib_per_s:,.1f} MiB/s",
+        "" if rate is None else f"{rate:,.1f} MiB/s",
     ]
     if steps:
         p99_s = float(np.percentile(record.wait_s, 99, method="inverted_cdf"))

@@ -67,9 +67,9 @@ def _title(report: dict[str, Any]) -> str:
 
 
 def _figures(report: dict[str, Any]) -> list[str]:
-    steps = format_count(report["epochs"][0]["steps"], "step")
+    steps = "".join(f" of {format_count(e['steps'], 'step')}" for e in report["epochs"][:1])
     duration = format_seconds(report["total_execution_time_secs"])
-    amount = f"{format_bytes(report['total_bytes'])} in {_epochs(report)} of {steps}, {duration}"
+    amount = f"{format_bytes(report['total_bytes'])} in {_epochs(report)}{steps}, {duration}"
     return [
         _row("accelerator utilization", _au(report)),
         _row("throughput", _measured(report, "throughput_{}samples_per_sec", "samples/s")),
@@ -90,8 +90,7 @@ def _retries(report: dict[str, Any]) -> list[str]:
 
 def _page_cache(report: dict[str, Any]) -> list[str]:
     """Return what was in the page cache before the first epoch and after the last."""
-    before = report["epochs"][0]["page_cache_before_percent"]
-    after = report["epochs"][-1]["page_cache_after_percent"]
+    before, after = report["page_cache_before_percent"], report["page_cache_after_percent"]
     if before is None or after is None:
         return []
     how = "evicted before each epoch" if report["conduct"].get("is_cold") else "as it was found"
@@ -101,7 +100,8 @@ def _page_cache(report: dict[str, Any]) -> list[str]:
 
 def _evaluation(report: dict[str, Any]) -> list[str]:
     """Return the mean throughput of the evaluations, if there were any."""
-    rates = [each["samples_per_s"] for each in report["evaluations"]]
+    every = [each["samples_per_s"] for each in report["evaluations"]]
+    rates = [rate for rate in every if rate is not None]
     if not rates:
         return []
     times = format_count(len(rates), "evaluation")
@@ -137,7 +137,7 @@ def _au(report: dict[str, Any]) -> str:
     mean = report["au_mean_percent"]
     threshold = f"{report['au_threshold_percent']:.0f} %"
     if mean is None:
-        return "not measured: the epoch has no step after those that the formula leaves out"
+        return "not measured: there is no step after those that the formula leaves out"
     verdict = "reached" if report["au_met"] else "missed"
     spread = _spread(report, report["au_stdev_percent"])
     return f"{mean:.1f}{spread} %  (threshold {threshold}: {verdict}, DLIO {_variant(report)})"

@@ -28,16 +28,22 @@ class Block:
 
 def of_epoch(record: RunRecord, epoch: EpochRecord) -> list[Block]:
     """Return the blocks of an epoch in their order; one where no checkpoint was in between."""
-    count = len(epoch.compute_s)
-    inside = [(step, each) for step, each in _steps(record, epoch) if step < count]
+    count, written = len(epoch.compute_s), _steps(record, epoch)
+    inside = [(step, each) for step, each in written if step < count]
+    # A checkpoint after the last step is no part of the block before it, either.
+    last_end = min([epoch.end, *(each.start for step, each in written if step == count)])
     if not inside:
-        return [Block("block1", replace(epoch, duration_s=epoch.loading_s, plugins_s=None))]
+        steps = replace(epoch, end=last_end, duration_s=epoch.loading_s, plugins_s=None)
+        return [Block("block1", steps)]
     blocks: list[Block] = []
+    lengths = _Lengths.of(epoch)
     first, start = 0, epoch.start
     for step, checkpoint in inside:
-        blocks.append(_block(epoch, len(blocks), (first, step), (start, checkpoint.start)))
+        times = (start, checkpoint.start)
+        blocks.append(_block(epoch, len(blocks), slice(first, step), times, lengths))
         first, start = step, _after(checkpoint)
-    blocks.append(_block(epoch, len(blocks), (first, count), (start, epoch.end)))
+    times = (start, last_end)
+    blocks.append(_block(epoch, len(blocks), slice(first, count), times, lengths))
     return blocks
 
 
@@ -53,16 +59,34 @@ def _steps(record: RunRecord, epoch: EpochRecord) -> list[tuple[int, CheckpointR
     return [pair for pair in counted if 0 < pair[0] <= len(epoch.compute_s)]
 
 
+@dataclass(frozen=True)
+class _Lengths:
+    """How long the steps of an epoch took by the monotonic clock, and what is of no step."""
+
+    steps_s: list[float]
+    spare_s: float
+
+    @classmethod
+    def of(cls, epoch: EpochRecord) -> _Lengths:
+        barrier_s = epoch.barrier_s or [0.0] * len(epoch.compute_s)
+        steps_s = [sum(step) for step in zip(epoch.process_s, barrier_s, strict=True)]
+        return cls(steps_s, max(0.0, epoch.loading_s - sum(steps_s)))
+
+    def within(self, taken: slice, wall_s: float) -> float:
+        """Return how long some steps took that last `wall_s` by a clock that may be set."""
+        least_s = sum(self.steps_s[taken])
+        return min(max(wall_s, least_s), least_s + self.spare_s)
+
+
 def _block(
-    epoch: EpochRecord, number: int, steps: tuple[int, int], times: tuple[str, str]
+    epoch: EpochRecord, number: int, taken: slice, times: tuple[str, str], lengths: _Lengths
 ) -> Block:
-    taken = slice(*steps)
     start, end = map(datetime.fromisoformat, times)
     record = replace(
         epoch,
         start=times[0],
         end=times[1],
-        duration_s=(end - start).total_seconds(),
+        duration_s=lengths.within(taken, (end - start).total_seconds()),
         wait_s=epoch.wait_s[taken],
         compute_s=epoch.compute_s[taken],
         plugins_s=None,

@@ -12,6 +12,7 @@ import xxhash
 from cm4storage.core.errors import UserError
 from cm4storage.core.files import write_json_atomically
 from cm4storage.core.versions import check_version, version_of
+from cm4storage.results.record_places import record_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,19 +125,19 @@ def local_time() -> str:
 
 
 def is_in(folder: Path) -> bool:
-    """Tell whether `folder` holds the record of such a run."""
-    return (folder / FILE_NAME).is_file()
+    """Tell whether `folder` holds the record of such a run, or has it beside the configuration."""
+    return record_in(folder, FILE_NAME).is_file()
 
 
 def load(folder: Path) -> CheckpointRunRecord:
-    """Read the record of the run in `folder`.
+    """Read the record of the run in `folder`, or beside its configuration.
 
     Raises
     ------
     UserError
         If there is none, or a newer release wrote it.
     """
-    path = folder / FILE_NAME
+    path = record_in(folder, FILE_NAME)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         check_version(version_of(document, SCHEMA), VERSION, "the run's record", str(path))

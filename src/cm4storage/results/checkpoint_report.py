@@ -101,7 +101,8 @@ def upgrade(document: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 _RUN_COLUMNS: Final = (
-    *("benchmark_name", "scale", "comparable", "backend", "client", "ranks", "fsync"),
+    *("benchmark_name", "scale", "comparable", "not_comparable_because"),
+    *("backend", "client", "ranks", "fsync"),
     *("checkpoint_size_bytes", "workload_digest", "start", "end"),
     *(
         f"{kind}_{figure}"
@@ -134,7 +135,8 @@ def csv_of(figures: CheckpointRunFigures) -> str:
     )
     writer.writeheader()
     report = build_report(figures)
-    writer.writerow({"row": "run"} | report["layout"] | report["storage"] | report)
+    reasons = {"not_comparable_because": "; ".join(report["not_comparable_because"])}
+    writer.writerow({"row": "run"} | report["layout"] | report["storage"] | report | reasons)
     identity = {name: report[name] for name in ("benchmark_name", "scale")}
     identity |= {name: report["storage"].get(name, "") for name in ("backend", "client")}
     for each in figures.record.operations:

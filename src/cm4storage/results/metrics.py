@@ -40,15 +40,16 @@ class EpochMetrics:
     au_fraction : float or None
         Share of the time in which the accelerator computes, 0 to 1.
     samples_per_s : float or None
-    read_mib_per_s : float
-        Bytes that really came from storage over the epoch's duration, in MiB/s.
+    read_mib_per_s : float or None
+        Bytes that really came from storage over the epoch's duration, in MiB/s; None where that
+        is no time at all.
     measured_steps : int
         Steps that the formula takes in.
     """
 
     au_fraction: float | None
     samples_per_s: float | None
-    read_mib_per_s: float
+    read_mib_per_s: float | None
     measured_steps: int
 
 
@@ -76,7 +77,7 @@ def of_epoch(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
     process_s = epoch.process_s
     total_s = epoch.loading_s - sum(process_s[:skip_start]) - sum(process_s[max(0, stop) :])
     window = epoch.compute_s[skip_start : max(0, stop)]
-    rate = epoch.bytes_read / 2**20 / epoch.loading_s
+    rate = _per_second(epoch.bytes_read / 2**20, epoch)
     if not window or total_s <= 0:
         return EpochMetrics(None, None, rate, len(window))
     throughput = len(window) / total_s * workload.reader.batch_size
@@ -86,5 +87,9 @@ def of_epoch(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
 def of_evaluation(epoch: EpochRecord, workload: Workload) -> EpochMetrics:
     """Return the figures of an evaluation in the variant `FORMULA_VARIANT`."""
     metrics = of_epoch(epoch, workload)
-    throughput = len(epoch.compute_s) / epoch.loading_s * workload.reader.batch_size_eval
-    return replace(metrics, samples_per_s=throughput)
+    samples = len(epoch.compute_s) * workload.reader.batch_size_eval
+    return replace(metrics, samples_per_s=_per_second(samples, epoch))
+
+
+def _per_second(amount: float, epoch: EpochRecord) -> float | None:
+    return amount / epoch.loading_s if epoch.loading_s > 0 else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from cm4storage.core.errors import redact_url
+from cm4storage.core.errors import redact_urls
 from cm4storage.core.files import write_json_atomically
 from cm4storage.workload.entries import nested
 
@@ -71,8 +71,8 @@ class BenchmarkRun:
     @property
     def overrides(self) -> dict[str, Any]:
         """What was changed in the workload, by key."""
-        given = self.record.workload["overrides"]
-        return {k: redact_url(v) if isinstance(v, str) else v for k, v in given.items()}
+        given: dict[str, Any] = self.record.workload["overrides"]
+        return given
 
 
 def write_metadata(run: BenchmarkRun, folder: Path) -> None:
@@ -88,7 +88,12 @@ def write_metadata(run: BenchmarkRun, folder: Path) -> None:
 
 
 def metadata(run: BenchmarkRun, file_name: str) -> dict[str, Any]:
-    """Return the content of the file."""
+    """Return the content of the file, without secrets of URLs."""
+    document: dict[str, Any] = redact_urls(_document(run, file_name))
+    return document
+
+
+def _document(run: BenchmarkRun, file_name: str) -> dict[str, Any]:
     settings = nested(run.workload.settings())
     version_3 = {
         "benchmark_type": run.benchmark,

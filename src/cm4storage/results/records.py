@@ -11,6 +11,7 @@ from cm4storage.core.files import write_json_atomically
 from cm4storage.core.versions import check_version, version_of
 from cm4storage.results.histogram import Histogram
 from cm4storage.results.orders import of_first_alone
+from cm4storage.results.record_places import record_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,14 +187,14 @@ class RunRecord:
 
 
 def load(folder: Path) -> RunRecord:
-    """Read the record of the run in `folder`.
+    """Read the record of the run in `folder`, or beside its configuration.
 
     Raises
     ------
     UserError
         If there is none, or a newer release wrote it.
     """
-    path = folder / FILE_NAME
+    path = record_in(folder, FILE_NAME)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         check_version(version_of(document, SCHEMA), VERSION, "the run's record", str(path))

@@ -195,8 +195,9 @@ _SETTING_COLUMNS = (
     "reader.prefetch_size", "train.computation_time", "train.epochs",
 )  # fmt: skip
 _RUN_COLUMNS = (
-    "benchmark_name", "scale", "comparable", "backend_type", "client", "framework", "format",
-    "batch_size", "read_threads", "shuffle", "seed", "data_folder", *_SETTING_COLUMNS,
+    "benchmark_name", "scale", "comparable", "not_comparable_because", "backend_type", "client",
+    "framework", "format", "batch_size", "read_threads", "shuffle", "seed", "data_folder",
+    *_SETTING_COLUMNS,
     "workload_digest", "access_order_digest", "au_formula_variant", "start", "end",
     "total_samples", "total_bytes", "au_mean_percent", "au_stdev_percent", "au_threshold_percent",
     "au_met", "throughput_samples_per_sec", "throughput_stdev_samples_per_sec", "read_mib_per_s",
@@ -224,7 +225,8 @@ def _csv(report: dict[str, Any]) -> str:
         lineterminator="\n",
     )
     writer.writeheader()
-    writer.writerow({"row": "run"} | report["settings"] | report)
+    reasons = {"not_comparable_because": "; ".join(report["not_comparable_because"])}
+    writer.writerow({"row": "run"} | report["settings"] | report | reasons)
     identity = {name: report[name] for name in ("benchmark_name", "scale", "backend_type")}
     for list_name, name in _ROWS.items():
         for each in report[list_name]:

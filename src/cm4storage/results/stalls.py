@@ -67,5 +67,7 @@ RUN_COLUMNS = (
     "checkpoint_written", "checkpoint_failed", "checkpoint_size_bytes", "checkpoint_stored_bytes",
     "checkpoint_stall_mean_s", "checkpoint_stall_max_s", "checkpoint_write_mib_per_s",
 )  # fmt: skip
-CHECKPOINT_COLUMNS = ("step", "stall_s", "write_s", "size_bytes", "stored_bytes", "key")
+CHECKPOINT_COLUMNS = (
+    *("step", "stall_s", "write_s", "size_bytes", "stored_bytes", "key", "error"),
+)
 """Of ``report.csv``: in the row of the run, and in those of checkpoints."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from cm4storage.core.errors import redact_urls
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results import blocks
 from cm4storage.results.block_figures import MeasuredBlock, blocks_of, epochs_of
@@ -69,8 +70,9 @@ def write_statistics(
     """
     write_json_atomically(folder / stats_name, per_epoch_stats(figures))
     write_json_atomically(folder / "0_output.json", rank_output(figures))
-    write_text_atomically(folder / log_name, dlio_log(figures))
-    write_json_atomically(folder / "summary.json", summary(figures))
+    content = summary(figures)
+    write_text_atomically(folder / log_name, dlio_log(figures, content["metric"]))
+    write_json_atomically(folder / "summary.json", content)
 
 
 def summary(figures: RunFigures) -> dict[str, Any]:
@@ -259,7 +261,7 @@ def write_config(
     reasons: list[str],
     folder: Path,
 ) -> None:
-    """Write the resolved configuration as Hydra would lay it out.
+    """Write the resolved configuration as Hydra would lay it out, without secrets of URLs.
 
     Parameters
     ----------
@@ -281,11 +283,11 @@ def write_config(
     changes += [f"++workload.{key}={value}" for key, value in overrides.items()]
     hydra = {
         "hydra": {
-            "run": {"dir": str(folder.parent)},
+            "run": {"dir": "."},  # the folder of results is renamed later, and may be moved
             "output_subdir": folder.name,
             "overrides": {"hydra": [], "task": changes},
             "job": {"name": "cm4storage", "num": 0, "config_name": "config"},
-            "runtime": {"output_dir": str(folder.parent), "choices": {"workload": workload.name}},
+            "runtime": {"output_dir": ".", "choices": {"workload": workload.name}},
         }
     }
     folder.mkdir(exist_ok=True)
@@ -295,5 +297,5 @@ def write_config(
         ("overrides.yaml", changes),
         ("hydra.yaml", hydra),
     ):
-        text = yaml.safe_dump(document, sort_keys=False)
+        text = yaml.safe_dump(redact_urls(document), sort_keys=False)
         write_text_atomically(folder / file_name, remark + text)

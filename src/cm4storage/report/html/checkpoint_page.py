@@ -83,5 +83,6 @@ def _facts(figures: CheckpointRunFigures) -> dict[str, surroundings.Facts]:
         "Machine": surroundings.host_facts(environment),
         "Software": surroundings.software_facts(environment),
         "Storage": surroundings.checkpoint_storage_facts(figures),
+        "File system": surroundings.file_system_facts(environment),
         "Identity": surroundings.checkpoint_identity_facts(figures),
     }

@@ -119,6 +119,7 @@ def _facts(figures: RunFigures) -> dict[str, surroundings.Facts]:
         "Machine": surroundings.host_facts(figures.record.environment),
         "Software": surroundings.software_facts(figures.record.environment),
         "Data": surroundings.data_facts(figures),
+        "File system": surroundings.file_system_facts(figures.record.environment),
         "Identity": surroundings.identity_facts(figures),
         "Time in plugins": surroundings.plugin_facts(figures),
     }

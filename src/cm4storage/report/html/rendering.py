@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.core.errors import redact_url
 from cm4storage.report.html import wording
 
 if TYPE_CHECKING:
@@ -79,5 +80,5 @@ def _digest(text: str) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """Replace characters that HTML cannot hold."""
-    return value.translate(_CONTROL) if type(value) is str else value
+    """Replace characters that HTML cannot hold, and secrets of URLs: pages are sent on."""
+    return redact_url(value.translate(_CONTROL)) if type(value) is str else value

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.report.html import wording
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cm4storage.results.checkpoint_run_figures import CheckpointRunFigures
     from cm4storage.results.figures import RunFigures
 
@@ -14,6 +16,9 @@ Facts = list[tuple[str, str]]
 
 _DIGESTS_SHOWN = 2
 """Of checkpoints; the table has all."""
+
+_NETWORKS_SHOWN = 8
+"""A host of containers has hundreds; the record has all."""
 
 
 def host_facts(environment: dict[str, Any]) -> Facts:
@@ -23,16 +28,62 @@ def host_facts(environment: dict[str, Any]) -> Facts:
     return _known(
         ("host", host.get("hostname")),
         ("system", host.get("system")),
+        ("kernel", host.get("kernel")),
         ("processor", cpu.get("model name") or host.get("processor")),
         ("logical processors", host.get("cpu_count")),
         ("memory", wording.size(host.get("memory_bytes"))),
+        ("network", _networks(host.get("networks") or [])),
         ("interpreter", host.get("interpreter")),
     )
 
 
 def software_facts(environment: dict[str, Any]) -> Facts:
-    """Return the versions of what the run used."""
-    return _known(*environment["host"].get("versions", {}).items())
+    """Return the versions of what the run used, and the state of the source."""
+    git = environment.get("git") or {}
+    state = f"{git['commit']}{', changed since' if git['dirty'] else ''}" if git else None
+    return _known(*environment["host"].get("versions", {}).items(), ("source code", state))
+
+
+def file_system_facts(environment: dict[str, Any]) -> Facts:
+    """Return what is below local data; nothing where they are elsewhere, or it is not known."""
+    found = environment.get("file_system") or {}
+    device = found.get("block_device") or {}
+    return _known(
+        ("type", found.get("type")),
+        ("mounted at", found.get("mount_point")),
+        ("mounted from", found.get("source")),
+        ("mount options", found.get("options", "").replace(",", ", ")),
+        ("block device", ", ".join(_device(device))),
+    )
+
+
+def _device(device: dict[str, Any]) -> Iterator[str]:
+    """Yield what is known of a block device, a few words each."""
+    if not device:
+        return
+    yield " ".join(filter(None, (device["name"], device["model"])))
+    if device["size_bytes"]:
+        yield wording.size(device["size_bytes"])
+    if device["rotational"] is not None:
+        yield "rotational" if device["rotational"] else "not rotational"
+    if device["scheduler"]:
+        yield f"scheduler {device['scheduler']}"
+    if device["read_ahead_bytes"] is not None:
+        yield f"read-ahead {wording.size(device['read_ahead_bytes'])}"
+    if device["made_of"]:
+        yield f"made of {' and '.join(device['made_of'])}"
+
+
+def _networks(networks: list[dict[str, Any]]) -> str:
+    """Return the interfaces with their speeds; those that tell theirs come first."""
+    speeds = {each["name"]: each["speed_mbit_per_s"] for each in networks}
+    names = sorted(speeds, key=lambda name: speeds[name] is None)
+    shown = [
+        name if speeds[name] is None else f"{name} {wording.amount(speeds[name], 'Mbit/s')}"
+        for name in names[:_NETWORKS_SHOWN]
+    ]
+    more = len(names) - len(shown)
+    return ", ".join([*shown, *([f"{more} more"] if more else [])])
 
 
 def data_facts(figures: RunFigures) -> Facts:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cm4storage.results.record_places import CONFIG_FOLDERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 OWN_RECORDS = ("run.json", "checkpoint_run.json")
 REPORT_NAME = "mlperf_storage_report.json"
-CONFIG_FOLDERS = ("configs", "dlio_config", ".hydra")
 
 _OUTPUT = re.compile(r"(\d{1,7})_output\.json")
 _STATS = re.compile(r"(?:(\d{1,7})_)?per_epoch_stats\.json")
@@ -119,14 +120,13 @@ def _is_passed_by(name: str) -> bool:
 
 def _files_of(root: Path, folder: Path, folders: list[str], files: list[str]) -> RunFiles:
     names = sorted(files)
-    record = next((name for name in OWN_RECORDS if name in files), None)
     summary = next((name for name in names if name.endswith("summary.json")), None)
     metadata = next((name for name in names if name.endswith("_metadata.json")), None)
     config = next((name for name in CONFIG_FOLDERS if name in folders), None)
     return RunFiles(
         root=root,
         folder=folder,
-        record=folder / record if record else None,
+        record=_record_of(folder, folders, names),
         summary=folder / summary if summary else None,
         outputs=_by_rank(folder, names, _OUTPUT),
         stats=_by_rank(folder, names, _STATS),
@@ -134,6 +134,14 @@ def _files_of(root: Path, folder: Path, folders: list[str], files: list[str]) ->
         metadata=folder / metadata if metadata else None,
         has_log=any(name in files for name in _LOGS),
     )
+
+
+def _record_of(folder: Path, folders: list[str], files: list[str]) -> Path | None:
+    """Return the record of cm4storage; ``cm4storage dlio`` leaves it beside the configuration."""
+    here = [folder / name for name in OWN_RECORDS if name in files]
+    beside = [folder / each for each in CONFIG_FOLDERS if each in folders]
+    there = (place / name for place in beside for name in OWN_RECORDS)
+    return next(iter(here), None) or next((path for path in there if path.is_file()), None)
 
 
 def _by_rank(folder: Path, names: list[str], pattern: re.Pattern[str]) -> dict[int, Path]:

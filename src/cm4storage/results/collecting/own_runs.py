@@ -17,6 +17,7 @@ from cm4storage.results.collecting.files import (
 )
 from cm4storage.results.collecting.model import Figure, Recomputation
 from cm4storage.results.collecting.parameters import flattened
+from cm4storage.results.record_places import run_folder_of
 from cm4storage.results.report_files import build_report
 
 if TYPE_CHECKING:
@@ -73,23 +74,32 @@ def metrics_of(path: Path, record: Mapping[str, Any]) -> dict[str, float]:
     if _is_of_checkpoints(record):
         return measures.of_checkpoint_record(record)
     try:
-        return measures.of_report(read_object(path.with_name(_REPORT)))
+        return measures.of_report(read_object(_report_of(path)))
     except UnreadableFileError:
         return measures.of_report(_built(path, record))
 
 
 def recomputed(path: Path, record: Mapping[str, Any]) -> Recomputation:
     """Hold the figures of ``report.json`` against those that follow from the record."""
+    published = _report_of(path)
+    if not published.exists() and run_folder_of(path) != path.parent:
+        return Recomputation()  # ``cm4storage dlio`` leaves none
     try:
-        report, again = read_object(path.with_name(_REPORT)), _built(path, record)
+        report, again = read_object(published), _built(path, record)
     except UnreadableFileError as error:
         return Recomputation((), (str(error),))
     found = [*_figures("", report, again)]
     for name in _PARTS & again.keys():
         pairs = zip(sequence(report.get(name)), again[name], strict=False)
-        for place, (published, epoch) in enumerate(pairs, 1):
-            found += _figures(f"{name}[{place}].", mapping(published), epoch)
+        for place, (of_report, epoch) in enumerate(pairs, 1):
+            found += _figures(f"{name}[{place}].", mapping(of_report), epoch)
     return Recomputation(tuple(found))
+
+
+def _report_of(record: Path) -> Path:
+    """Return where the report of a run is: beside the record, or in the folder of the run."""
+    beside = record.with_name(_REPORT)
+    return beside if beside.exists() else run_folder_of(record) / _REPORT
 
 
 def _is_of_checkpoints(record: Mapping[str, Any]) -> bool:

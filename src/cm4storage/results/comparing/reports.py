@@ -10,6 +10,7 @@ from cm4storage.core.reading import read_json
 from cm4storage.results import checkpoint_records, checkpoint_report, figures, records
 from cm4storage.results.checkpoint_run_figures import of_checkpoint_run
 from cm4storage.results.comparing import goldens
+from cm4storage.results.record_places import record_in, run_folder_of
 from cm4storage.results.report_files import build_report
 from cm4storage.results.report_reading import upgrade
 
@@ -82,7 +83,8 @@ def _places(path: Path) -> Iterator[Path]:
     if not path.is_dir() or _holds_run(path):
         yield path
         return
-    found = sorted({file.parent for name in (REPORT, *_RECORDS) for file in path.rglob(name)})
+    files = (file for name in (REPORT, *_RECORDS) for file in path.rglob(name))
+    found = sorted(set(map(run_folder_of, files)))
     runs = [folder for folder in found if not _is_hidden(folder, path)]
     if not runs:
         raise UserError(
@@ -94,7 +96,7 @@ def _places(path: Path) -> Iterator[Path]:
 
 
 def _holds_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in (REPORT, *_RECORDS))
+    return any(record_in(folder, name).exists() for name in (REPORT, *_RECORDS))
 
 
 def _is_hidden(folder: Path, root: Path) -> bool:
