@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import jsonschema
@@ -151,9 +152,12 @@ def test_secrets_of_urls_are_in_nothing_that_is_sent_on(written):
     key, url = "storage.storage_options.endpoint_url", "http://me:planted-secret@host/"
 
     def change(document):
-        request = Request("unet3d_h100", params=f"{key}={url}")
-        document["workload"] = resolve(request).to_document()
-        document["workload"]["notes"] = [f"see {url}"]
+        # Releases before this one took such a URL.
+        resolved = resolve(Request("unet3d_h100"))
+        storage = replace(resolved.workload.storage, endpoint_url=url)
+        resolved = replace(resolved, workload=replace(resolved.workload, storage=storage))
+        more = {"overrides": {key: url}, "notes": [f"see {url}"]}
+        document["workload"] = resolved.to_document() | more
 
     folder = written(change)
     texts = {path.name: path.read_text(encoding="utf-8") for path in folder.rglob("*.*")}

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from cm4storage.core.errors import UserError
+from cm4storage.core.errors import UserError, redact_url
 from cm4storage.core.units import format_count
 from cm4storage.workload.format_rules import check_format_settings
 from cm4storage.workload.problems import Problem, require_none
@@ -49,6 +49,7 @@ def problems_of(workload: Workload, source: str) -> list[Problem]:
     found: list[Problem] = []
     rules = (
         _format, _has_a_step, _names, _record_fits, check_format_settings, _checkpoints, _one_order,
+        _no_credentials,
     )  # fmt: skip
     for rule in rules:
         try:
@@ -56,6 +57,18 @@ def problems_of(workload: Workload, source: str) -> list[Problem]:
         except UserError as error:
             found.append(Problem.of(error))
     return found
+
+
+def _no_credentials(workload: Workload, source: str) -> None:
+    """Refuse a service's address that has a password in it: settings are recorded as they are."""
+    endpoint = workload.storage.endpoint_url or ""
+    if redact_url(endpoint) != endpoint:
+        raise UserError(
+            "storage.storage_options.endpoint_url must not hold credentials",
+            where=f"{source}: {redact_url(endpoint)}",
+            meaning="results record all settings, and are made to be sent on",
+            advice="put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
 
 
 def require_training(workload: Workload, source: str) -> None:
