@@ -201,14 +201,14 @@ def test_a_run_that_asks_for_checkpoints_and_has_none_reports_null(data_dir):
     assert "stall of a checkpoint" not in str(report)
 
 
-def test_a_record_of_the_release_before_is_read(data_dir, tmp_path):
+def test_a_record_of_an_older_release_is_read(data_dir, tmp_path):
     folder = run(data_dir, {"train.epochs": 1}).save(tmp_path / "old")
     document = json.loads((folder / "run.json").read_text())
-    assert document["version"] == 5
+    assert document["version"] > 3
     document["version"] = 3
     del document["checkpoints"], document["plugins"]
     for epoch in document["epochs"]:
-        del epoch["plugins_s"]
+        del epoch["plugins_s"], epoch["order_digest"]
     (folder / "run.json").write_text(json.dumps(document))
     from cm4storage.results import records
 
