@@ -11,8 +11,8 @@ from cm4storage.core.errors import redact_urls
 from cm4storage.core.units import GIB
 from cm4storage.core.versions import check_version
 from cm4storage.results.checkpoint_run_figures import durations, throughputs
-from cm4storage.results.environment_fields import environment_fields
 from cm4storage.results.metrics import Spread
+from cm4storage.results.report_parts import environment_fields, head_fields
 from cm4storage.results.report_shape import require_shape
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ def build_report(figures: CheckpointRunFigures) -> dict[str, Any]:
 def _report(figures: CheckpointRunFigures) -> dict[str, Any]:
     record, workload = figures.record, figures.workload
     report: dict[str, Any] = {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "benchmark_name": workload.name,
-        "scale": workload.scale,
-        "comparable": not figures.not_comparable_because,
-        "not_comparable_because": figures.not_comparable_because,
+        **head_fields(SCHEMA, VERSION, figures),
         "layout": record.layout,
         "storage": record.storage,
         "page_cache": record.page_cache,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from cm4storage.core.errors import redact_urls
 from cm4storage.core.files import write_json_atomically, write_text_atomically
 from cm4storage.results.cm_records import cm_record, write_cm_records
-from cm4storage.results.environment_fields import environment_fields
 from cm4storage.results.histogram import Histogram
 from cm4storage.results.metrics import FORMULA_VARIANT, EpochMetrics
+from cm4storage.results.report_parts import environment_fields, head_fields
 from cm4storage.results.stalls import CHECKPOINT_COLUMNS, RUN_COLUMNS, report_fields
 
 if TYPE_CHECKING:
@@ -47,12 +47,7 @@ def build_report(figures: RunFigures) -> dict[str, Any]:
 def _report(figures: RunFigures) -> dict[str, Any]:
     record, workload = figures.record, figures.workload
     report: dict[str, Any] = {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "benchmark_name": workload.name,
-        "scale": workload.scale,
-        "comparable": not figures.not_comparable_because,
-        "not_comparable_because": figures.not_comparable_because,
+        **head_fields(SCHEMA, VERSION, figures),
         "backend_type": record.data_set["backend"],
         "client": record.data_set.get("client", ""),
         "framework": workload.framework,
