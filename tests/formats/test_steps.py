@@ -12,7 +12,7 @@ from memory_files import MemorySource
 from named_formats import format_named
 
 from cm4storage.core.units import MIB
-from cm4storage.formats.format import FileShape
+from cm4storage.formats.format import FileShape, SteppedSource
 from cm4storage.formats.steps import STEP_BYTES
 from cm4storage.loader.file_reader import ReadCounters, SteppedFile, StoredFile
 from cm4storage.storage.folders.file import FileStore
@@ -21,7 +21,7 @@ SHAPE = FileShape((STEP_BYTES + 1000, 3), 1)
 KINDS = ("at once", "by steps")
 
 
-class SteppedMemorySource(MemorySource):
+class SteppedMemorySource(MemorySource, SteppedSource):
     """A source that can be read by steps; they are counted."""
 
     steps = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -53,10 +54,15 @@ class Source(Protocol):
         """Return the file whose name is this one's with `suffix` at its end."""
 
 
-@runtime_checkable
-class SteppedSource(Protocol):
-    """A `Source` that can be read step by step."""
+class SteppedSource(ABC):
+    """A `Source` that can be read step by step.
 
+    A class, since to look at an object for a protocol's methods takes 20 us, for each file.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
     def read_steps(
         self, start: int, steps: Iterable[Sequence[memoryview]]
     ) -> Generator[int, None, None]:

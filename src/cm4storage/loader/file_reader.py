@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault
-from cm4storage.formats.format import DirectFormat
+from cm4storage.formats.format import DirectFormat, SteppedSource
 from cm4storage.loader.sampling import Counts
 from cm4storage.results.histogram import Histogram
 from cm4storage.storage.store import ReadsInSteps
@@ -137,7 +137,7 @@ class StoredFile:
         self._counters.bytes_read += count
 
 
-class SteppedFile(StoredFile):
+class SteppedFile(StoredFile, SteppedSource):
     """An object of a store that `ReadsInSteps`."""
 
     __slots__ = ("_steps",)
