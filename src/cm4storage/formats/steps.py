@@ -25,24 +25,6 @@ STEP_BYTES: Final = MIB // 2
 """What stays in the cache of a core until it is verified."""
 
 
-def read_steps(
-    source: Source, start: int, steps: Sequence[Sequence[memoryview]]
-) -> Generator[int, None, None]:
-    """Fill the buffers of one step after the other, from byte `start` on.
-
-    Yields
-    ------
-    int
-        How many bytes came. Where the source cannot be read step by step, all that came, and then
-        0 for each other step.
-    """
-    if isinstance(source, SteppedSource):
-        yield from source.read_steps(start, steps)
-        return
-    yield source.scatter(start, list(chain.from_iterable(steps)))
-    yield from [0] * (len(steps) - 1)
-
-
 def parts_of(buffers: Iterable[memoryview]) -> list[memoryview]:
     """Return `buffers` in parts for a step each."""
     return [
@@ -78,8 +60,19 @@ def read_checked(
     steps[0][:0] = before
     steps[-1] += behind
     size_bytes = 0
-    with closing(read_steps(source, 0, steps)) as reads:
+    with closing(_read_steps(source, steps)) as reads:
         for part, came_bytes in zip(parts, reads, strict=False):
             size_bytes += came_bytes
             crc = crc32(part, crc)
     return crc if size_bytes == layout.file_bytes else None
+
+
+def _read_steps(
+    source: Source, steps: Sequence[Sequence[memoryview]]
+) -> Generator[int, None, None]:
+    """Yield how many bytes came with each step; all with the first where there are no steps."""
+    if isinstance(source, SteppedSource):
+        yield from source.read_steps(0, steps)
+        return
+    yield source.scatter(0, list(chain.from_iterable(steps)))
+    yield from [0] * (len(steps) - 1)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from cm4storage.storage.file_faults import file_fault
 from cm4storage.storage.folders.file_access import (
     MOST_BUFFERS,
-    READ_FLAGS,
     check_range,
     check_regular,
     ended_early,
     open_to_read,
-    read_fault,
+    open_unseen,
     unfilled,
 )
 from cm4storage.storage.folders.folder import FolderStore
@@ -57,7 +56,7 @@ class FileStore(FolderStore):
         """Fill `buffers` from byte `start` on by one system call; see `Store.scatter`."""
         check_range(start, None)
         path = self._path(key)
-        descriptor = _open(path)
+        descriptor = open_unseen(path)
         try:
             return _read_scattered(descriptor, buffers, start, path)
         finally:
@@ -69,7 +68,7 @@ class FileStore(FolderStore):
         """Fill the buffers of each step by one system call; see `ReadsInSteps`."""
         check_range(start, None)
         path = self._path(key)
-        descriptor = _open(path)
+        descriptor = open_unseen(path)
         try:
             for buffers in steps:
                 count = _read_scattered(descriptor, buffers, start, path)
@@ -104,14 +103,6 @@ class _Loan(Loan):
         finally:
             os.close(descriptor)
         return view
-
-
-def _open(path: str) -> int:
-    """Open what should be a file to read it; what it is shows when it is read."""
-    try:
-        return os.open(path, READ_FLAGS)
-    except OSError as error:
-        raise read_fault(error, "open the object", path) from error
 
 
 def _read_fully(descriptor: int, view: memoryview, start: int, path: str) -> int:

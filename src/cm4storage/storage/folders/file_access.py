@@ -42,11 +42,16 @@ def existing_folder(path: str) -> str:
 
 def open_to_read(path: str) -> tuple[int, int]:
     """Open a regular file; return its descriptor and size."""
+    descriptor = open_unseen(path)
+    return descriptor, status_of(descriptor, path).st_size
+
+
+def open_unseen(path: str) -> int:
+    """Open what should be a file to read it; what it is shows when it is read."""
     try:
-        descriptor = os.open(path, READ_FLAGS)
+        return os.open(path, READ_FLAGS)
     except OSError as error:
         raise read_fault(error, "open the object", path) from error
-    return descriptor, status_of(descriptor, path).st_size
 
 
 def status_of(descriptor: int, path: str) -> os.stat_result:
