@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a missing or damaged file does: stop the run, or be counted and left out",
     )  # fmt: skip
     parser.add_argument(
+        "--readers", choices=("threads", "processes"), default="threads",
+        help="what the reader.read_threads readers are; processes, for files, do not share an "
+        "interpreter, which counts where files are small (default: threads)",
+    )  # fmt: skip
+    parser.add_argument(
         "--record_order", action="store_true",
         help="write the samples of each epoch in their order beside the record",
     )  # fmt: skip
@@ -78,7 +83,7 @@ def _job(args: argparse.Namespace, resolved: Resolved, place: StoreLocation) -> 
         data_root=place,
         limits=Limits(args.max_epochs, args.max_steps),
         command=shlex.join(redact_words(options.own_command())),
-        conduct=Conduct(args.on_error, args.cold, args.record_order),
+        conduct=Conduct(args.on_error, args.cold, args.record_order, args.readers),
         lifecycle=plugins_of(resolved.workload, checkpoint_options.given(args)),
         open_data=_opener(args),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.formats.format import DirectFormat, SteppedSource
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cm4storage.storage.store import Store
 
 _FAULTS_KEPT = 20
+_HISTOGRAMS = "io", "decode", "preprocess"
 
 
 @dataclass
@@ -37,6 +38,8 @@ class ReadCounters:
     skipped_files : int
     faults : list of str
         The first errors of skipped files.
+    cpu_s : float
+        Processor time of readers that are processes of their own.
     """
 
     io: Histogram = field(default_factory=Histogram)
@@ -46,6 +49,7 @@ class ReadCounters:
     samples: int = 0
     skipped_files: int = 0
     faults: list[str] = field(default_factory=list)
+    cpu_s: float = 0.0
 
     def merge(self, other: ReadCounters) -> None:
         """Add what `other` has counted."""
@@ -55,11 +59,22 @@ class ReadCounters:
         self.bytes_read += other.bytes_read
         self.samples += other.samples
         self.skipped_files += other.skipped_files
+        self.cpu_s += other.cpu_s
         self.add_faults(other.faults)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as JSON values; `from_json` is its inverse."""
+        return vars(self) | {name: getattr(self, name).to_json() for name in _HISTOGRAMS}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> ReadCounters:
+        """Return the counters that `to_json` described."""
+        return cls(**document | {n: Histogram.from_json(document[n]) for n in _HISTOGRAMS})
 
     def counts(self) -> Counts:
         """Return the sums; may be called from another thread while this one counts."""
-        return Counts(self.bytes_read, self.io.count_so_far, self.skipped_files)
+        done = self.bytes_read, self.io.count_so_far, self.skipped_files
+        return Counts(*done, cpu_s=self.cpu_s)
 
     def add_faults(self, faults: list[str]) -> None:
         """Keep further errors, as far as there is room."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 OnError = Literal["stop", "skip"]
+Readers = Literal["threads", "processes"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,12 @@ class Conduct:
         Whether the data set is evicted from the page cache before each epoch.
     records_order : bool
         Whether the samples of all epochs are written down beside the record.
+    readers : {'threads', 'processes'}
+        What the ``reader.read_threads`` readers are. Processes do not wait for each other's
+        interpreter, which counts where files are small; they read files alone.
     """
 
     on_error: OnError = "stop"
     is_cold: bool = False
     records_order: bool = False
+    readers: Readers = "threads"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cm4storage.loader.limits import Conduct
     from cm4storage.loader.order import EpochOrder
     from cm4storage.loader.plugins import Plugins
+    from cm4storage.loader.processes.pool import ReaderPool
     from cm4storage.plugins.lifecycle import Lifecycle
     from cm4storage.ranks.communicator import Communicator
     from cm4storage.storage.store import Store
@@ -77,6 +78,8 @@ class Phase:
         lifecycle: Lifecycle = NO_PLUGINS,
     ) -> None:
         self._workload = workload
+        self._store = store
+        self._pool: ReaderPool | None = None
         self._lifecycle = lifecycle
         self._ranks = ranks
         self._split = split
@@ -120,6 +123,8 @@ class Phase:
             loader = plugins.loader(self._workload, counting, self._files)
             size = self._batch_size
             return lambda number, steps: CustomBatches(loader, counting, size, number, steps)
+        if self._conduct.readers == "processes":
+            return self._of_processes(plugins)
         reading = Reading(
             self._workload,
             self._files,
@@ -131,6 +136,18 @@ class Phase:
         slots = make_slots(self._workload, self._split)
         return lambda number, steps: EpochReaders(reading, slots, self.order(number), steps, number)
 
+    def _of_processes(self, plugins: Plugins) -> Callable[[int, int], Batches]:
+        from cm4storage.loader.processes.pool import reader_pool
+
+        shuffled, on_error = self._orders.shuffled, self._conduct.on_error
+        self._pool = reader_pool(shuffled, self._store, plugins, on_error)
+        return self._pool.epoch
+
+    def close(self) -> None:
+        """End the readers that are processes."""
+        if self._pool is not None:
+            self._pool.close()
+
     def run(self, number: int, steps: int, progress: Progress) -> EpochRecord:
         """Run one epoch of `steps` steps.
 
@@ -140,6 +157,8 @@ class Phase:
             If a file cannot be read or is damaged.
         """
         durations_s = self._durations(number, steps)
+        if self._pool is not None:
+            self._pool.make_ready()
         if self._conduct.is_cold:
             self._cache.evict()
         resident_before = self._cache.resident_fraction()
@@ -150,7 +169,7 @@ class Phase:
             self.epochs_so_far.append(times)
             self._steps((number - 1) * steps, durations_s, batches, progress, times)
             end, duration_s = local_now(), time.perf_counter() - begin
-            cpu_s = time.process_time() - begin_cpu
+            own_cpu_s = time.process_time() - begin_cpu
         with self._changes:
             self._running = None
             counters = self._layers.really_read(batches.counters())
@@ -171,7 +190,7 @@ class Phase:
             skipped_files=counters.skipped_files,
             resident_before=resident_before,
             resident_after=self._cache.resident_fraction(),
-            cpu_s=cpu_s,
+            cpu_s=own_cpu_s + counters.cpu_s,
         )
 
     def _steps(

@@ -123,6 +123,8 @@ class Trainer:
                     outline = _outline(evaluations[-1], self._workload)
                     self._progress.tell(f"evaluation after epoch {number}: {outline}")
         finally:
+            for phase in self._phases:
+                phase.close()
             self._progress.finish()
         return self._outcome(training, records, evaluation, evaluations)
 

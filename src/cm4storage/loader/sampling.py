@@ -51,6 +51,8 @@ class Counts:
     bytes_read, operations, skipped_files, retries : int
     queue_depth : int or None
         As in `Sample`.
+    cpu_s : float
+        Processor time of readers that are processes of their own.
     """
 
     bytes_read: int = 0
@@ -58,6 +60,7 @@ class Counts:
     skipped_files: int = 0
     retries: int = 0
     queue_depth: int | None = None
+    cpu_s: float = 0.0
 
     def plus(self, other: Counts) -> Counts:
         """Return the sum, with the depth of whichever has a queue."""
@@ -68,6 +71,7 @@ class Counts:
             self.skipped_files + other.skipped_files,
             self.retries + other.retries,
             max(depths, default=None),
+            self.cpu_s + other.cpu_s,
         )
 
 
@@ -154,7 +158,8 @@ class Sampler:
 
     def sample(self) -> Sample:
         """Return what has happened since the last call."""
-        now_s, cpu_s, counts = time.perf_counter(), time.process_time(), self._watched.counts()
+        now_s, counts = time.perf_counter(), self._watched.counts()
+        cpu_s = time.process_time() + counts.cpu_s
         wait_s, spent_s = self._steps.follow(self._watched.epochs_so_far)
         interval_s = max(now_s - self._last_s, 1e-9)
         steps, p99_s = self._steps, self._steps.waits.percentile_s(99)

@@ -69,6 +69,12 @@ class BatchShape:
         return self.batch_size * self.sample_bytes
 
 
+def as_batches(view: memoryview, slots: int, shape: BatchShape) -> npt.NDArray[np.generic]:
+    """Return memory as an array of shape (slots, batch size, *sample shape)."""
+    elements: npt.NDArray[np.generic] = np.frombuffer(view, shape.element_type)
+    return elements.reshape(slots, shape.batch_size, *shape.sample_shape)
+
+
 class Memory(Protocol):
     """What the rows are in."""
 
@@ -140,10 +146,9 @@ class Ring(ABC):
 class BatchSlots(Ring):
     """A ring of batches that threads fill and the step loop empties."""
 
-    def __init__(self, slots: int, shape: BatchShape, memory: Memory | None = None) -> None:
-        super().__init__(slots, shape, memory or Buffer(max(1, slots * shape.batch_bytes)))
-        arrays = np.frombuffer(self._view, shape.element_type)
-        self._batches = arrays.reshape(slots, self.batch_size, *shape.sample_shape)
+    def __init__(self, slots: int, shape: BatchShape) -> None:
+        super().__init__(slots, shape, Buffer(max(1, slots * shape.batch_bytes)))
+        self._batches = as_batches(self._view, slots, shape)
         self._filled = [0] * slots
         self._released = 0
         self._error: BaseException | None = None
@@ -169,10 +174,6 @@ class BatchSlots(Ring):
             self._changed.wait_for(lambda: self._error is not None or self.has_slot(batch))
             if self._error is not None:
                 raise StoppedError
-
-    def is_full(self, batch: int) -> bool:
-        """Tell whether a batch can be taken without waiting."""
-        return self._filled[batch % self.count] >= self.batch_size
 
     def take(self, batch: int) -> npt.NDArray[np.generic]:
         """Return batch `batch`, shape (batch size, *sample shape); wait until it is full.

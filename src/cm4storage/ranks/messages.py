@@ -77,8 +77,8 @@ def error_message(error: StorageBenchmarkError) -> dict[str, Any]:
     }
 
 
-def error_of(message: dict[str, Any], rank: str) -> StorageBenchmarkError:
+def error_of(message: dict[str, Any], rank: str = "") -> StorageBenchmarkError:
     """Return the error that a message tells of, with the name of the rank it came from."""
     kind = _ERRORS.get(message["exit_code"], InternalError)
-    where = f"{rank}: {message['where']}" if message["where"] else rank
+    where = ": ".join(filter(None, [rank, message["where"]]))
     return kind(message["what"], where=where, meaning=message["meaning"], advice=message["advice"])

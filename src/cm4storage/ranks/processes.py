@@ -90,6 +90,14 @@ class LocalProcesses:
         self.processes: list[LocalProcess] = []
 
     def __enter__(self) -> Self:
+        self.start_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end_all()
+
+    def start_all(self) -> None:
+        """Start all processes, or none."""
         _allow_descriptors(self._size + _OTHER_FILES)
         try:
             for number in range(self._size):
@@ -97,10 +105,6 @@ class LocalProcesses:
         except BaseException:
             self.end_all()
             raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end_all()
 
     def tell(self, number: int, message: dict[str, Any]) -> None:
         """Send a message to a process.
