@@ -43,8 +43,8 @@ def batches_of_epoch(workload, root, epoch=1):
     steps, batches = workload.steps_per_epoch(), []
     files = DataFiles(workload, Split.TRAIN)
     with open_dataset(workload, root) as dataset:
-        reading = Reading(workload, files, dataset.store, slots, Preprocessing(workload))
-        with EpochReaders(reading, order, steps):
+        reading = Reading(workload, files, dataset.store, Preprocessing(workload))
+        with EpochReaders(reading, slots, order, steps):
             for step in range(steps):
                 batches.append(slots.take(step).copy())
                 slots.release(step)

@@ -12,7 +12,8 @@ import pytest
 from cm4storage.core.errors import InternalError, StorageFault
 from cm4storage.core.progress import NoProgress
 from cm4storage.ranks.communicator import SingleProcess
-from cm4storage.ranks.hub import Hub, RankDied
+from cm4storage.ranks.hub import Hub
+from cm4storage.ranks.processes import ProcessDied
 
 HERE = Path(__file__).parent
 
@@ -72,7 +73,7 @@ def test_ranks_that_do_not_do_the_same_are_found_out():
 def test_the_death_of_a_rank_ends_all_others(tmp_path, waits_in_barrier):
     pids = tmp_path / "pids"
     died = r"rank 2 of 4 was killed by signal 9 \(SIGKILL\); all others were ended"
-    with pytest.raises(RankDied, match=died):
+    with pytest.raises(ProcessDied, match=died):
         run("linger", 4, pids=str(pids), kills=True, waits_in_barrier=waits_in_barrier)
     assert_gone(pids)
 
@@ -116,7 +117,7 @@ def wait_until(condition):
 
 def test_a_rank_that_cannot_start_is_named(capfd):
     with (
-        pytest.raises(RankDied, match=r"rank \d of 2 ended with exit code 1"),
+        pytest.raises(ProcessDied, match=r"rank \d of 2 ended with exit code 1"),
         Hub("no_such_module", 2, {}) as hub,
     ):
         hub.run(NoProgress().advance)

@@ -103,7 +103,7 @@ def test_leftovers_of_killed_writers_are_removed_by_a_later_write(tmp_path: Path
 
 
 def test_the_file_of_a_writer_that_pauses_for_hours_is_kept(tmp_path: Path) -> None:
-    store = FileStore(tmp_path)
+    store = FileStore(tmp_path, fsync=True)
 
     def chunks() -> Iterator[memoryview]:
         yield memoryview(b"first ")

@@ -15,10 +15,11 @@ from cm4storage.loader.caching import CachedFiles
 from cm4storage.loader.data_files import DataFiles
 from cm4storage.loader.file_reader import ReadCounters
 from cm4storage.loader.layers import Layers
-from cm4storage.loader.order import RunOrder, ShuffledOrder
+from cm4storage.loader.order import RunOrder
+from cm4storage.loader.orders import Orders
 from cm4storage.loader.pipeline import EpochReaders, Reading
 from cm4storage.loader.preprocessing import Preprocessing
-from cm4storage.loader.sampled_order import PaddedOrder, SampledOrder
+from cm4storage.loader.sampled_order import SampledOrder
 from cm4storage.loader.sampling import Counts, StepTimes
 from cm4storage.loader.slots import make_slots
 from cm4storage.plugins.lifecycle import NO_PLUGINS
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from cm4storage.core.progress import Progress
-    from cm4storage.loader.dlio_order import DlioOrder
     from cm4storage.loader.limits import Conduct
     from cm4storage.loader.order import EpochOrder
     from cm4storage.loader.plugins import Plugins
@@ -81,9 +81,8 @@ class Phase:
         self._ranks = ranks
         self._split = split
         self._conduct = conduct
-        self._shuffled = RunOrder(workload, split=split)
+        self._orders = Orders(RunOrder(workload, split=split))
         self._sampler = plugins.sampler(workload) if plugins.sampler else None
-        self._dlio = _dlio_order(workload, split)
         self._files = DataFiles(workload, split)
         self._cache = CachedFiles.of(store, self._files)
         self._layers = Layers.of(workload, store)
@@ -106,15 +105,10 @@ class Phase:
 
     def order(self, number: int) -> EpochOrder:
         """Return the order of epoch `number`, counted from 1."""
+        if self._sampler is None:
+            return self._orders.of(number)
         sizes = self._files.count, self._files.samples_per_file, self._batch_size
-        if self._sampler is not None:
-            return SampledOrder(self._sampler.ids(number), *sizes, "the sampler")
-        if self._dlio is not None:
-            ids = self._dlio.ids(number)
-            if isinstance(ids, range):  # all in a row: each file is read once
-                return ShuffledOrder(self._workload, None, None, self._split)
-            return PaddedOrder(ids, *sizes, "reader.order=dlio")
-        return self._shuffled.epoch(number)
+        return SampledOrder(self._sampler.ids(number), *sizes, "the sampler")
 
     def _batches_of(self, store: Store, plugins: Plugins) -> Callable[[int, int], Batches]:
         """Return what makes the batches of an epoch from its number and steps."""
@@ -130,12 +124,12 @@ class Phase:
             self._workload,
             self._files,
             store,
-            make_slots(self._workload, self._split),
             Preprocessing(self._workload),
             self._conduct.on_error,
             plugins.reader or format_of,
         )
-        return lambda number, steps: EpochReaders(reading, self.order(number), steps, number)
+        slots = make_slots(self._workload, self._split)
+        return lambda number, steps: EpochReaders(reading, slots, self.order(number), steps, number)
 
     def run(self, number: int, steps: int, progress: Progress) -> EpochRecord:
         """Run one epoch of `steps` steps.
@@ -235,14 +229,6 @@ class Phase:
     def _batch_size(self) -> int:
         reader = self._workload.reader
         return reader.batch_size if self._split is Split.TRAIN else reader.batch_size_eval
-
-
-def _dlio_order(workload: Workload, split: Split) -> DlioOrder | None:
-    if workload.reader.order != "dlio":
-        return None
-    from cm4storage.loader.dlio_order import dlio_order
-
-    return dlio_order(workload, split)
 
 
 def _require_some(counters: ReadCounters) -> None:

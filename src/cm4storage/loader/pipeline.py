@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cm4storage.loader.order import EpochOrder, FileRead
     from cm4storage.loader.plugins import Reader
     from cm4storage.loader.preprocessing import Preprocessing
-    from cm4storage.loader.slots import BatchSlots
+    from cm4storage.loader.slots import BatchSlots, Ring
     from cm4storage.storage.store import Store
     from cm4storage.workload.model import Workload
     from cm4storage.workload.sections import DatasetSection
@@ -55,7 +55,6 @@ class Reading:
     workload : Workload
     files : DataFiles
     store : Store
-    slots : BatchSlots
     preprocessing : Preprocessing
     on_error : {'stop', 'skip'}
     make_reader : callable from DatasetSection to Reader
@@ -64,7 +63,6 @@ class Reading:
     workload: Workload
     files: DataFiles
     store: Store
-    slots: BatchSlots
     preprocessing: Preprocessing
     on_error: OnError = "stop"
     make_reader: Callable[[DatasetSection], Reader] = format_of
@@ -73,14 +71,16 @@ class Reading:
 class EpochReaders:
     """The reader threads of one epoch. Use as a context manager."""
 
-    def __init__(self, reading: Reading, order: EpochOrder, steps: int, epoch: int = 1) -> None:
+    def __init__(
+        self, reading: Reading, slots: BatchSlots, order: EpochOrder, steps: int, epoch: int = 1
+    ) -> None:
         self._reading = reading
         self._epoch = epoch
-        self._slots = reading.slots
+        self._slots = slots
         self._steps = steps
-        self._wanted = steps * reading.slots.batch_size
+        self._wanted = steps * slots.batch_size
         self._reads = order.reads(self._wanted)
-        self._files_per_task = _files_per_task(reading, order.samples_per_file)
+        self._files_per_task = files_per_task(reading.workload, slots, order.samples_per_file)
         self._tasks_lock = threading.Lock()
         self._counters: list[ReadCounters] = []
         self._threads: list[threading.Thread] = []
@@ -150,7 +150,8 @@ class EpochReaders:
 
     def _run(self, number: int, counters: ReadCounters) -> None:
         try:
-            worker = Worker(self._reading, self._wanted, counters, (self._epoch, number))
+            stream = self._epoch, number
+            worker = Worker(self._reading, self._slots, self._wanted, counters, stream)
             while task := self._next_task():
                 worker.do(task)
         except StoppedError:
@@ -159,18 +160,18 @@ class EpochReaders:
             self._slots.stop(error)
 
 
-def _files_per_task(reading: Reading, samples_per_file: int) -> int:
-    """Return how many files a thread takes at a time.
+def files_per_task(workload: Workload, slots: Ring, samples_per_file: int) -> int:
+    """Return how many files a reader takes at a time.
 
     Small files are taken as one batch, since what threads say to each other costs as much as such
     a file; but not so many that a thread would find no slot free. Of large ones all threads fill
     the same batch.
     """
-    slots, dataset = reading.slots, reading.workload.dataset
+    dataset = workload.dataset
     files_per_batch, rest = divmod(slots.batch_size, samples_per_file)
     if rest or dataset.sample_bytes * samples_per_file >= _LARGE_FILE_BYTES:
         return 1
-    share = slots.count * files_per_batch // max(1, reading.workload.reader.read_threads)
+    share = slots.count * files_per_batch // max(1, workload.reader.read_threads)
     return max(1, min(files_per_batch, share))
 
 
@@ -180,11 +181,12 @@ class Worker:
     def __init__(
         self,
         reading: Reading,
+        slots: Ring,
         wanted: int,
         counters: ReadCounters,
         stream: tuple[int, int],
     ) -> None:
-        self._slots = reading.slots
+        self._slots = slots
         self._wanted = wanted
         self._skips = reading.on_error == "skip"
         self._counters = counters

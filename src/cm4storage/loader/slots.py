@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -62,27 +63,58 @@ class BatchShape:
         """The size of one row."""
         return math.prod(self.sample_shape) * item_bytes(self.element_type)
 
+    @property
+    def batch_bytes(self) -> int:
+        """The size of all rows of a batch."""
+        return self.batch_size * self.sample_bytes
 
-class BatchSlots:
-    """A ring of batches."""
 
-    def __init__(self, slots: int, shape: BatchShape) -> None:
+class Memory(Protocol):
+    """What the rows are in."""
+
+    def view(self, length_bytes: int) -> memoryview:
+        """Return a view of the first `length_bytes`."""
+
+
+class Ring(ABC):
+    """The rows of a ring of batches, as those who fill them see it.
+
+    Parameters
+    ----------
+    slots : int
+    shape : BatchShape
+    memory : Memory
+        As large as all slots.
+    """
+
+    def __init__(self, slots: int, shape: BatchShape, memory: Memory) -> None:
         self.shape = shape
         self.batch_size = shape.batch_size
         self.sample_bytes = shape.sample_bytes
         self.count = slots
-        batch_bytes = self.batch_size * self.sample_bytes
-        self._memory = Buffer(max(1, slots * batch_bytes))
-        view = self._memory.view(slots * batch_bytes)
-        size = self.sample_bytes
-        rows = [view[start : start + size] for start in range(0, slots * batch_bytes, size)]
-        self._rows = rows or [view] * (slots * self.batch_size)
-        arrays = np.frombuffer(view, shape.element_type)
-        self._batches = arrays.reshape(slots, self.batch_size, *shape.sample_shape)
-        self._filled = [0] * slots
-        self._released = 0
-        self._error: BaseException | None = None
-        self._changed = threading.Condition()
+        self._memory = memory
+        size, total_bytes = self.sample_bytes, slots * shape.batch_bytes
+        self._view = memory.view(total_bytes)
+        rows = [self._view[start : start + size] for start in range(0, total_bytes, size)]
+        self._rows = rows or [self._view] * (slots * self.batch_size)
+
+    @abstractmethod
+    def add(self, batch: int, samples: int) -> None:
+        """Say that so many more samples of a batch are in their rows."""
+
+    @abstractmethod
+    def has_slot(self, batch: int) -> bool:
+        """Tell whether a batch has its slot."""
+
+    @abstractmethod
+    def await_slot(self, batch: int) -> None:
+        """Wait until a batch has its slot.
+
+        Raises
+        ------
+        StoppedError
+            When the run ends before.
+        """
 
     def row(self, place: int) -> memoryview:
         """Return the memory of the sample at a place of the epoch; its batch must have a slot."""
@@ -104,8 +136,21 @@ class BatchSlots:
         if start < self.sample_bytes:
             np.frombuffer(self.row(place), np.uint8)[start:] = 0
 
+
+class BatchSlots(Ring):
+    """A ring of batches that threads fill and the step loop empties."""
+
+    def __init__(self, slots: int, shape: BatchShape, memory: Memory | None = None) -> None:
+        super().__init__(slots, shape, memory or Buffer(max(1, slots * shape.batch_bytes)))
+        arrays = np.frombuffer(self._view, shape.element_type)
+        self._batches = arrays.reshape(slots, self.batch_size, *shape.sample_shape)
+        self._filled = [0] * slots
+        self._released = 0
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
     def add(self, batch: int, samples: int) -> None:
-        """Say that so many more samples of a batch are in their rows."""
+        """Count samples of a batch; see `Ring`."""
         slot = batch % self.count
         with self._changed:
             self._filled[slot] += samples
@@ -113,23 +158,21 @@ class BatchSlots:
                 self._changed.notify_all()
 
     def has_slot(self, batch: int) -> bool:
-        """Tell whether a batch has its slot."""
+        """Tell whether a batch has its slot; see `Ring`."""
         return batch < self._released + self.count and self._error is None
 
     def await_slot(self, batch: int) -> None:
-        """Wait until a batch has its slot.
-
-        Raises
-        ------
-        StoppedError
-            When the run ends before.
-        """
+        """Wait until a batch has its slot; see `Ring`."""
         if self.has_slot(batch):
             return
         with self._changed:
             self._changed.wait_for(lambda: self._error is not None or self.has_slot(batch))
             if self._error is not None:
                 raise StoppedError
+
+    def is_full(self, batch: int) -> bool:
+        """Tell whether a batch can be taken without waiting."""
+        return self._filled[batch % self.count] >= self.batch_size
 
     def take(self, batch: int) -> npt.NDArray[np.generic]:
         """Return batch `batch`, shape (batch size, *sample shape); wait until it is full.
@@ -186,7 +229,12 @@ class BatchSlots:
 
 
 def make_slots(workload: Workload, split: Split = Split.TRAIN) -> BatchSlots:
-    """Return the slots that ``prefetch_size`` and the shuffling of samples ask for.
+    """Return the slots that a workload asks for; see `slots_of`."""
+    return BatchSlots(slots_of(workload, split), BatchShape.of(workload, split))
+
+
+def slots_of(workload: Workload, split: Split = Split.TRAIN) -> int:
+    """Return how many slots ``prefetch_size`` and the shuffling of samples ask for.
 
     Raises
     ------
@@ -198,8 +246,8 @@ def make_slots(workload: Workload, split: Split = Split.TRAIN) -> BatchSlots:
     if reader.sample_shuffle != "off":
         block = min(reader.shuffle_size or 1, dataset.num_samples_per_file)
         slots = max(slots, math.ceil(block / shape.batch_size) + 1)
-    _require_memory(slots * shape.batch_size * shape.sample_bytes, workload)
-    return BatchSlots(slots, shape)
+    _require_memory(slots * shape.batch_bytes, workload)
+    return slots
 
 
 def _require_memory(needed_bytes: int, workload: Workload) -> None:

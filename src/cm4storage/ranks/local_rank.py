@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from cm4storage.core import lifeline
 from cm4storage.core.errors import ExitCode, InternalError, StorageBenchmarkError
@@ -20,62 +20,84 @@ from cm4storage.ranks.messages import Inbox, error_message, send
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+L = TypeVar("L", bound="Link")
+
 _LONGEST_END_S: Final = 5.0
 
 
-class LocalRank:
-    """The communicator of one of several local processes; everything goes through the hub."""
+class Link:
+    """The connection of a local process to the one that started it.
+
+    Attributes
+    ----------
+    rank, size : int
+        Its number, from 0, and how many there are.
+    job : Any
+        What it was started for.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._inbox = Inbox(connection)
         self._lock = threading.Lock()
-        first = self._next()
+        first = self.receive()
         self.rank, self.size = int(first["rank"]), int(first["size"])
         self.job: Any = first["job"]
+
+    def abort(self, error: StorageBenchmarkError) -> NoReturn:
+        """End the run because of an error of this process."""
+        self.send(error_message(error))
+        raise Terminated
+
+    def finish(self, value: Any) -> None:
+        """Say that this process is done, and what it has to say in the end."""
+        self.send({"kind": "result", "value": value})
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message; from any thread."""
+        try:
+            with self._lock:
+                send(self._connection, message)
+        except OSError as error:  # who started us is gone, and with it the run
+            raise Terminated from error
+
+    def receive(self) -> dict[str, Any]:
+        """Return the next message; a signal ends the wait."""
+        while True:
+            message = self.receive_soon()
+            if message is not None:
+                return message
+
+    def receive_soon(self) -> dict[str, Any] | None:
+        """Return the next message, or None if none comes within a turn."""
+        for message in self._inbox.messages():
+            return message
+        if not select.select([self._connection], [], [], TURN_S)[0]:
+            STOP.check()
+        elif not self._inbox.receive():
+            raise Terminated
+        return next(self._inbox.messages(), None)
+
+
+class LocalRank(Link):
+    """The communicator of one of several local processes; everything goes through the hub."""
 
     def barrier(self) -> float | None:
         """Wait for all ranks; see `Communicator.barrier`."""
         begin_s = time.perf_counter()
-        self._send({"kind": "barrier"})
-        self._next()
+        self.send({"kind": "barrier"})
+        self.receive()
         return time.perf_counter() - begin_s
 
     def gather(self, value: Any) -> list[Any] | None:
         """Bring all values to rank 0; see `Communicator.gather`."""
-        self._send({"kind": "gather", "value": value})
-        values: list[Any] | None = self._next()["values"]
+        self.send({"kind": "gather", "value": value})
+        values: list[Any] | None = self.receive()["values"]
         return values
-
-    def abort(self, error: StorageBenchmarkError) -> NoReturn:
-        """End the run; see `Communicator.abort`."""
-        self._send(error_message(error))
-        raise Terminated
 
     def advance(self, units: int) -> None:
         """Tell the hub of progress; from any thread."""
-        self._send({"kind": "progress", "units": units})
-
-    def finish(self, value: Any) -> None:
-        """Tell the hub that this rank is done, and what it has to say in the end."""
-        self._send({"kind": "result", "value": value})
-
-    def _send(self, message: dict[str, Any]) -> None:
-        try:
-            with self._lock:
-                send(self._connection, message)
-        except OSError as error:  # the hub is gone, and with it the run
-            raise Terminated from error
-
-    def _next(self) -> dict[str, Any]:
-        """Return the next message of the hub; a signal ends the wait."""
-        while True:
-            for message in self._inbox.messages():
-                return message
-            while not select.select([self._connection], [], [], TURN_S)[0]:
-                STOP.check()
-            if not self._inbox.receive():
-                raise Terminated
+        self.send({"kind": "progress", "units": units})
 
 
 def serve(descriptor: int, work: Callable[[LocalRank], Any]) -> int:
@@ -88,20 +110,25 @@ def serve(descriptor: int, work: Callable[[LocalRank], Any]) -> int:
     work : callable
         Its result is what the hub gets from this rank.
     """
+    return serve_as(LocalRank, descriptor, work)
+
+
+def serve_as(kind: Callable[[socket.socket], L], descriptor: int, work: Callable[[L], Any]) -> int:
+    """Be a process that another one has started; see `serve`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it goes to the hub, which ends all ranks
     STOP.listen(signal.SIGTERM, Terminated)
     lifeline.watch(_end)
     os.set_inheritable(descriptor, False)
     try:
         with socket.socket(fileno=descriptor) as connection:
-            rank = LocalRank(connection)
+            link = kind(connection)
             try:
-                rank.finish(work(rank))
+                link.finish(work(link))
             except StorageBenchmarkError as error:
-                rank.abort(error)
+                link.abort(error)
             except Exception as error:  # noqa: BLE001 - the hub shows it as a defect of ours
                 STOP.check()
-                rank.abort(_defect(error))
+                link.abort(_defect(error))
     except Terminated:
         return int(ExitCode.TERMINATED)
     return int(ExitCode.OK)

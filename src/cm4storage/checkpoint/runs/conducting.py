@@ -39,7 +39,7 @@ def run_checkpoints(job: CheckpointJob, progress: Progress) -> CheckpointRunReco
         not there.
     StorageFault
         If there is not enough space, before anything is written; or if the storage fails.
-    RankDied
+    ProcessDied
         If a rank ended without a word.
     """
     require_checkpoints(job.resolved)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from cm4storage.storage.folders.writeback import Progress
 
 _SIZE_BYTES: Final = attrgetter("nbytes")
-_SMALL_CHUNK_BYTES: Final = 4096
+_PAGE_BYTES: Final = 4096
+_SMALL_CHUNK_BYTES: Final = _PAGE_BYTES
 _MOST_SMALL_BYTES: Final = 65536
 
 
@@ -146,16 +147,22 @@ def _read_scattered(descriptor: int, buffers: Sequence[memoryview], start: int, 
 def _write_chunks(
     descriptor: int, chunks: Iterable[memoryview], path: str, progress: Progress
 ) -> int:
-    """Write all chunks, small ones together with what follows: a call costs more than they do."""
+    """Write all chunks, small ones together with what follows: a call costs more than they do.
+
+    A write ends with a whole page: where the next one began within a page, the kernel would have to
+    cut its memory into smaller pieces, which costs a tenth of the time.
+    """
     size_bytes, small = 0, bytearray()
     for given in chunks:
         chunk = memoryview(given).cast("B")
         if chunk.nbytes <= _SMALL_CHUNK_BYTES and len(small) < _MOST_SMALL_BYTES:
             small += chunk
             continue
-        size_bytes += _write_fully(descriptor, [memoryview(small), chunk], size_bytes, path)
+        left_over = (size_bytes + len(small) + chunk.nbytes) % _PAGE_BYTES
+        whole = chunk.nbytes - left_over
+        size_bytes += _write_fully(descriptor, [memoryview(small), chunk[:whole]], size_bytes, path)
         progress.note(size_bytes)
-        small = bytearray()
+        small = bytearray(chunk[whole:])
     return size_bytes + _write_fully(descriptor, [memoryview(small)], size_bytes, path)
 
 

@@ -1,7 +1,7 @@
 """What all stores over a folder share: everything but how the bytes of a file are moved."""
 
 # Making a Path costs more than reading a small file.
-# ruff: noqa: PTH103, PTH104, PTH108, PTH106, PTH112, PTH116, PTH120
+# ruff: noqa: PTH103, PTH108, PTH106, PTH112, PTH116, PTH120
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from cm4storage.storage.folders.file_access import (
     read_fault,
 )
 from cm4storage.storage.folders.file_listing import list_files, list_folders
-from cm4storage.storage.keys import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, check_key
+from cm4storage.storage.folders.new_file import NamedFiles, UnnamedFiles
+from cm4storage.storage.keys import check_key
 from cm4storage.storage.store import ObjectStat
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cm4storage.core.errors import StorageBenchmarkError
+    from cm4storage.storage.folders.new_file import NewFile
 
-_WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MAKE_FOLDER_ATTEMPTS: Final = 100
 
 
@@ -50,11 +51,12 @@ class FolderStore(ABC):
     """
 
     scheme: ClassVar[str]
-    write_flags: ClassVar[int] = _WRITE_FLAGS
+    write_flags: ClassVar[int] = os.O_WRONLY | os.O_CLOEXEC
 
     def __init__(self, root: Path, *, fsync: bool = False, pool: BufferPool | None = None) -> None:
         self._root = os.fspath(root)
         self._fsync = fsync
+        self._new_files = NamedFiles() if fsync else UnnamedFiles()
         self._pool = pool or BufferPool()
         self._uri = f"{self.scheme}://{quote(self._root)}"
         self._swept_folders: set[str] = set()
@@ -87,28 +89,22 @@ class FolderStore(ABC):
         return file_fault(error, "create the object", path)
 
     def write(self, key: str, chunks: Iterable[memoryview]) -> int:
-        """Write a file under a temporary name and rename it; see `Store.write`.
+        """Write a file that appears when it is complete; see `new_file` and `Store.write`.
 
         The first write to a folder removes what killed writers left there.
         """
         path = self._path(key)
         folder = os.path.dirname(path)
-        temporary = f"{folder}/{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
-        descriptor = self._create(temporary, path)
+        file = self._create(path)
         try:
-            try:
-                file_leftovers.hold(descriptor)
-                if folder not in self._swept_folders:
-                    self._swept_folders.add(folder)
-                    file_leftovers.sweep(folder, os.fstat(descriptor).st_mtime)
-                size_bytes = self._write_chunks(descriptor, chunks, path)
-                self._sync(descriptor, path)
-            finally:
-                os.close(descriptor)
-            _rename(temporary, path)
+            if folder not in self._swept_folders:
+                self._swept_folders.add(folder)
+                file_leftovers.sweep(folder, os.fstat(file.descriptor).st_mtime)
+            size_bytes = self._write_chunks(file.descriptor, chunks, path)
+            self._sync(file.descriptor, path)
+            _complete(file, path)
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            file.discard()
             raise
         self._sync_folder(folder)
         return size_bytes
@@ -172,20 +168,17 @@ class FolderStore(ABC):
         check_key(key, self._uri)
         return f"{self._root}/{key}"
 
-    def _create(self, temporary: str, path: str) -> int:
-        """Create the temporary file, and its folder where that is missing."""
+    def _create(self, path: str) -> NewFile:
+        """Create the file that is to be `path`, and its folder where that is missing."""
         for attempt in range(_MAKE_FOLDER_ATTEMPTS):
             try:
-                return os.open(temporary, self.write_flags, 0o666)
+                return self._new_files.create(path, self.write_flags)
             except FileNotFoundError as error:
                 # A delete may remove the folder again between these two calls.
                 if attempt == _MAKE_FOLDER_ATTEMPTS - 1:
                     raise file_fault(error, "create the object", path) from error
                 self._make_folder(os.path.dirname(path))
             except OSError as error:
-                # Linux makes the file before it finds that it cannot be written as asked.
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
                 raise self._create_fault(error, path) from error
         raise AssertionError("unreachable")
 
@@ -257,8 +250,8 @@ def _make_folder(folder: str) -> None:
         raise file_fault(error, "make the folder", folder) from error
 
 
-def _rename(temporary: str, path: str) -> None:
+def _complete(file: NewFile, path: str) -> None:
     try:
-        os.rename(temporary, path)
+        file.complete()
     except OSError as error:
         raise file_fault(error, "put the object in place", path) from error

@@ -1,0 +1,195 @@
+"""New files, which appear under their names when they are complete.
+
+Until then a file has no name at all (``O_TMPFILE`` of open(2), then linkat(2)): whoever is killed
+leaves nothing behind, and the writers of one folder wait for each other once a file instead of
+twice. Where the file system cannot do that, the file has a temporary name, and is renamed. So it
+is with files that are to be durable: a rename after fsync is what all file systems promise.
+"""
+
+# Making a Path costs more than making a small file.
+# ruff: noqa: PTH103, PTH104, PTH108, PTH120
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Final, Protocol
+
+from cm4storage.storage.folders import file_leftovers
+from cm4storage.storage.keys import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+
+_MODE: Final = 0o666
+_MAKE_FOLDER_ATTEMPTS: Final = 100
+
+
+class NewFile(Protocol):
+    """A file that is being written.
+
+    Attributes
+    ----------
+    descriptor : int
+        Open for writing.
+    """
+
+    @property
+    def descriptor(self) -> int:
+        """See the class."""
+
+    def complete(self) -> None:
+        """Close the file and put it in place of what has its name.
+
+        Raises
+        ------
+        OSError
+            If that fails; the file remains to be discarded.
+        """
+
+    def discard(self) -> None:
+        """Close and remove the file unless it is in place."""
+
+
+class NewFiles(Protocol):
+    """Makes new files."""
+
+    def create(self, path: str, flags: int) -> NewFile:
+        """Create the file that is to be `path`.
+
+        Raises
+        ------
+        OSError
+            FileNotFoundError if its folder is missing.
+        """
+
+
+class NamedFiles:
+    """Makes files with temporary names beside the ones that they will have."""
+
+    def create(self, path: str, flags: int) -> NewFile:
+        """See `NewFiles`."""
+        return _NamedFile(path, flags)
+
+
+class UnnamedFiles:
+    """Makes files without a name; those with names if the first attempt shows that it must."""
+
+    def __init__(self) -> None:
+        self._kind: type[_UnnamedFile | _NamedFile] | None = None
+
+    def create(self, path: str, flags: int) -> NewFile:
+        """See `NewFiles`."""
+        if self._kind is None:
+            self._kind = _UnnamedFile if _can_be_named_later(path, flags) else _NamedFile
+        return self._kind(path, flags)
+
+
+def _can_be_named_later(path: str, flags: int) -> bool:
+    """Try it with an empty file."""
+    try:
+        descriptor = _open_unnamed(path, flags)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    temporary = _temporary_beside(path)
+    try:
+        _link(descriptor, temporary)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+        _remove(temporary)
+    return True
+
+
+class _OpenFile:
+    """What both kinds have in common: a descriptor that is closed once."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self._path = path
+        self._is_open = True
+        self.descriptor = descriptor
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            os.close(self.descriptor)
+
+
+class _NamedFile(_OpenFile):
+    def __init__(self, path: str, flags: int) -> None:
+        self._temporary = _temporary_beside(path)
+        try:
+            descriptor = os.open(self._temporary, flags | os.O_CREAT | os.O_EXCL, _MODE)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                # Linux makes the file before it finds that it cannot be written as asked.
+                _remove(self._temporary)
+            raise
+        super().__init__(path, descriptor)
+        file_leftovers.hold(descriptor)
+
+    def complete(self) -> None:
+        """See `NewFile`; network file systems say at the close what could not be written."""
+        self._close()
+        os.rename(self._temporary, self._path)
+
+    def discard(self) -> None:
+        """See `NewFile`."""
+        self._close()
+        _remove(self._temporary)
+
+
+class _UnnamedFile(_OpenFile):
+    def __init__(self, path: str, flags: int) -> None:
+        super().__init__(path, _open_unnamed(path, flags))
+
+    def complete(self) -> None:
+        """See `NewFile`; the close of a copy tells what that of the file would."""
+        os.close(os.dup(self.descriptor))
+        try:
+            self._link(self._path)
+        except FileExistsError:
+            self._replace()
+        self._close()
+
+    def discard(self) -> None:
+        """See `NewFile`."""
+        self._close()
+
+    def _replace(self) -> None:
+        """Take the place of a file, for which there must be a name that can be renamed."""
+        file_leftovers.hold(self.descriptor)
+        temporary = _temporary_beside(self._path)
+        self._link(temporary)
+        try:
+            os.rename(temporary, self._path)
+        except BaseException:
+            _remove(temporary)
+            raise
+
+    def _link(self, path: str) -> None:
+        """Give the file a name, in a folder that a delete may have removed while it was empty."""
+        for _ in range(_MAKE_FOLDER_ATTEMPTS):
+            try:
+                return _link(self.descriptor, path)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+        return _link(self.descriptor, path)
+
+
+def _open_unnamed(path: str, flags: int) -> int:
+    return os.open(os.path.dirname(path), flags | os.O_TMPFILE, _MODE)
+
+
+def _link(descriptor: int, path: str) -> None:
+    os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+
+
+def _temporary_beside(path: str) -> str:
+    name = f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
+    return f"{os.path.dirname(path)}/{name}"
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
