@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cm4storage.core.errors import StorageFault
+from cm4storage.core.errors import StorageBenchmarkError
 from cm4storage.storage.store import MissingObject
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Ledger:
         self._writers: Counter[str] = Counter()
         self._keys: dict[str, None] = {}
         self._is_closed = False
-        self._fault: StorageFault | None = None
+        self._fault: StorageBenchmarkError | None = None
 
     @property
     def left(self) -> list[str]:
@@ -86,7 +86,7 @@ class Ledger:
             return list(self._keys)
 
     @property
-    def fault(self) -> StorageFault | None:
+    def fault(self) -> StorageBenchmarkError | None:
         """What kept a key from being removed, if anything did."""
         return self._fault
 
@@ -117,7 +117,7 @@ class Ledger:
         Parameters
         ----------
         delete : callable
-            Removes one key; a `StorageFault` leaves it there.
+            Removes one key; an error of ours leaves it there, and the next one is tried.
         """
         with self._changed:
             self._is_closed = True
@@ -137,12 +137,12 @@ class Ledger:
                 self._changed.wait()
 
     def _remove(self, key: str, delete: Callable[[str], None]) -> None:
-        fault: StorageFault | None = None
+        fault: StorageBenchmarkError | None = None
         try:
             delete(key)
         except MissingObject:
             pass
-        except StorageFault as error:
+        except StorageBenchmarkError as error:
             fault = error
         with self._changed:
             if fault is None:
