@@ -19,9 +19,11 @@ PROGRAM = """
 import signal, sys
 from cm4storage.storage.objects import s3_service, service
 from cm4storage.storage.check import check_store
+from cm4storage.storage.diagnosis import cleaning
 from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.objects.store import ObjectStore
 service.READ_TIMEOUT_S = 3600.0
+cleaning.SILENCE_LIMIT_S = 0.5
 class Stopped(BaseException):
     pass
 def stop(*_):

@@ -13,6 +13,7 @@ from cm4storage.storage.diagnosis import diagnose
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from cm4storage.report.console import Console
     from cm4storage.storage.diagnosis import Diagnosis, Finding
@@ -49,12 +50,22 @@ def execute(args: argparse.Namespace, console: Console) -> int:
         for line in _lines(finding):
             lines(line)
 
-    diagnosis = diagnose(place, tell, share_lifeline=args.hold)
+    diagnosis = diagnose(place, tell, tell_left=_complaining(console), share_lifeline=args.hold)
     options.write_result(args, diagnosis.as_json())
     if args.json:
         console.show(json.dumps(diagnosis.as_json(), indent=2))
     lines(_summary(diagnosis))
     return int(ExitCode.OK if diagnosis.is_good else ExitCode.STORAGE)
+
+
+def _complaining(console: Console) -> Callable[[Finding], None]:
+    """Return what tells of objects that a check has left: whoever reads the outcome or not."""
+
+    def tell_left(finding: Finding) -> None:
+        for line in _lines(finding):
+            console.complain(line)
+
+    return tell_left
 
 
 def _lines(finding: Finding) -> list[str]:
@@ -73,7 +84,7 @@ def _summary(diagnosis: Diagnosis) -> str:
 
 
 def _check_briefly(args: argparse.Namespace, place: StoreLocation, console: Console) -> int:
-    report = check_store(place, share_lifeline=args.hold)
+    report = check_store(place, _complaining(console), share_lifeline=args.hold)
     free = "" if report.free_bytes is None else f", {format_bytes(report.free_bytes)} free"
     console.say(f"storage {report.uri}{_server_of(place)} works{free}")
     steps = (f"{step.name} {format_seconds(step.latency_s)}" for step in report.steps)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.storage import interruptible
+from cm4storage.storage.diagnosis.cleaning import clean_up, finding_of
+from cm4storage.storage.diagnosis.ledger import Ledger
 from cm4storage.storage.opening import open_store
 from cm4storage.storage.store import CHECK_LIMIT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from cm4storage.storage.diagnosis.findings import Finding
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.store import Store
 
 _PROBE_BYTES: Final = 64 * 1024
 _RANGE: Final = (1000, 5000)
-_LAST_ATTEMPT_S: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,20 @@ class CheckReport:
         return {"uri": self.uri, "free_bytes": self.free_bytes, "latency_s": latencies}
 
 
-def check_store(location: StoreLocation, *, share_lifeline: bool = False) -> CheckReport:
+def check_store(
+    location: StoreLocation,
+    tell_left: Callable[[Finding], None] = lambda _: None,
+    *,
+    share_lifeline: bool = False,
+) -> CheckReport:
     """Try everything that a run needs on a probe object, and leave nothing behind.
 
     Parameters
     ----------
     location : StoreLocation
         Where.
+    tell_left : callable
+        Told when a check that fails or is broken off may leave the object behind.
     share_lifeline : bool
         See `open_store`.
 
@@ -86,33 +95,30 @@ def check_store(location: StoreLocation, *, share_lifeline: bool = False) -> Che
             store = stack.enter_context(
                 open_store(location, share_lifeline=share_lifeline, retry_limit_s=CHECK_LIMIT_S)
             )
-        key = f"cm4storage-probe-{secrets.token_hex(8)}"
+        key, ledger = f"cm4storage-probe-{secrets.token_hex(8)}", Ledger()
         try:
-            _try_out(store, key, steps)
+            _try_out(store, key, ledger, steps)
         except BaseException as error:
-            # Who interrupts the check of a silent service does not want to wait for it again.
-            _remove(store, key, None if isinstance(error, Exception) else _LAST_ATTEMPT_S)
+            is_unwritten = isinstance(error, StorageFault) and len(steps) == 1
+            try:
+                clean_up(ledger, lambda: ledger.remove_all(store.delete), lambda: None)
+            finally:
+                if ledger.left and not is_unwritten:
+                    tell_left(finding_of(ledger, location, key))
             raise
         return CheckReport(store.uri, store.free_bytes(), tuple(steps))
 
 
-def _remove(store: Store, key: str, limit_s: float | None) -> None:
-    """Remove the probe, if that works; wait for it no longer than `limit_s`."""
-
-    def remove() -> None:
-        with contextlib.suppress(StorageFault):
-            store.delete(key)
-
-    thread = threading.Thread(target=remove, name="remove-probe", daemon=True)
-    thread.start()
-    thread.join(limit_s)
-
-
-def _try_out(store: Store, key: str, steps: list[CheckStep]) -> None:
+def _try_out(store: Store, key: str, ledger: Ledger, steps: list[CheckStep]) -> None:
     content = os.urandom(_PROBE_BYTES)
     first, last = _RANGE
-    with _timed("write", steps):
-        store.write(key, [memoryview(content)])
+
+    def write() -> None:
+        # Who waits may be interrupted; the ledger hears when the writing itself has ended.
+        with ledger.writing((key,), lambda: False) as writing, _timed("write", steps):
+            store.write(key, writing.pieces(content))
+
+    interruptible.call(write)
     with _timed("read", steps), store.read(key) as view:
         _expect(store, key, "read", view == content)
     with _timed("read range", steps), store.read(key, start=first, length=last - first) as view:

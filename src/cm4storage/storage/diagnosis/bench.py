@@ -7,26 +7,21 @@ import os
 import secrets
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from cm4storage.core.errors import InternalError, StorageFault
-from cm4storage.storage.store import MissingObject
+from cm4storage.core.errors import InternalError
+from cm4storage.storage.diagnosis.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from cm4storage.storage.diagnosis.ledger import Writing
     from cm4storage.storage.diagnosis.services import Endpoint
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.objects.client import ObjectClient
     from cm4storage.storage.objects.service import ObjectService
     from cm4storage.storage.store import Store
-
-_PIECE_BYTES: Final = 1024 * 1024
-
-
-class GivenUp(Exception):
-    """The probe is not waited for any more, and must leave nothing behind."""
 
 
 @dataclass
@@ -66,8 +61,8 @@ class Bench:
         Set when nobody waits for the present probe any more; each probe has its own.
     folder : str
         What all keys of the probes begin with.
-    removed : int
-        How many keys the cleaning has dealt with.
+    ledger : Ledger
+        What has been written, and what is being written.
     """
 
     location: StoreLocation
@@ -78,8 +73,7 @@ class Bench:
     http_date: tuple[float, float] | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     folder: str = field(default_factory=lambda: f"cm4storage-probe-{secrets.token_hex(8)}")
-    removed: int = 0
-    _keys: dict[str, None] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
     _made_folders: list[Path] = field(default_factory=list)
 
     @property
@@ -104,54 +98,34 @@ class Bench:
         return client
 
     def key(self, name: str) -> str:
-        """Return a key that nobody else has; it is removed at the end."""
-        key = f"{self.folder}/{name}"
-        self._keys[key] = None
-        return key
+        """Return a key that nobody else has."""
+        return f"{self.folder}/{name}"
+
+    def writing(self, *names: str) -> AbstractContextManager[Writing]:
+        """Let the present probe write these keys until the context ends; see `Ledger.writing`.
+
+        They are removed at the end.
+        """
+        return self.ledger.writing(tuple(map(self.key, names)), self.stopping.is_set)
 
     def where(self, key: str = "") -> str:
         """Return where an object is, for messages."""
         return f"{self.location.uri}/{key}".rstrip("/")
-
-    def pieces(self, data: bytes | memoryview) -> Iterator[memoryview]:
-        """Return `data` in pieces; they end in `GivenUp` when this probe is given up.
-
-        So the store drops what it has of the object.
-        """
-        return _pieces(memoryview(data), self.stopping)
 
     def note_missing_folders(self, root: Path) -> None:
         """Remember which folders do not exist yet: they are removed at the end."""
         # Path.exists raises where this user may not look.
         self._made_folders = [path for path in (root, *root.parents) if not os.path.lexists(path)]
 
-    def clean(self) -> list[str]:
-        """Remove all that was written; return the keys of what may still be there."""
-        left = []
-        if self.access is not None:
-            left = [key for key in self._keys if not self._remove(key)]
+    def clean(self) -> None:
+        """Remove all that was written; `ledger` knows what may still be there."""
+        if self.access is not None:  # else nothing could be written
+            self.ledger.remove_all(self.access.store.delete)
         for path in self._made_folders:
             with contextlib.suppress(OSError):
                 path.rmdir()
-        return left
-
-    def _remove(self, key: str) -> bool:
-        try:
-            self.store.delete(key)
-        except StorageFault as fault:
-            return isinstance(fault, MissingObject)
-        finally:
-            self.removed += 1
-        return True
 
     def _opened(self) -> Access:
         if self.access is None:
             raise InternalError("the store is not open")
         return self.access
-
-
-def _pieces(view: memoryview, stopping: threading.Event) -> Iterator[memoryview]:
-    for start in range(0, len(view), _PIECE_BYTES):
-        if stopping.is_set():
-            raise GivenUp
-        yield view[start : start + _PIECE_BYTES]

@@ -21,6 +21,7 @@ from cm4storage.storage.opening import open_store
 
 if TYPE_CHECKING:
     from cm4storage.storage.diagnosis.bench import Bench
+    from cm4storage.storage.diagnosis.ledger import Writing
 
 _BLOCK_BYTES: Final = 4096
 _SYNCS: Final = 10
@@ -103,27 +104,35 @@ def _no_direct_reads(bench: Bench, error: OSError, path: str) -> Observation:
 
 def _measure_sync(bench: Bench) -> Observation:
     path = _path(bench, "synced")
-    times_s = []
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            for _ in range(_SYNCS):
-                os.write(descriptor, bytes(_BLOCK_BYTES))
-                begin = time.perf_counter()
-                os.fsync(descriptor)
-                times_s.append(time.perf_counter() - begin)
-        finally:
-            os.close(descriptor)
+        with bench.writing("synced") as writing:
+            times_s = _time_syncs(path, writing)
     except OSError as error:
         raise file_fault(error, "sync a file", path) from error
     return latencies(f"{_SYNCS} times 4 KiB and fsync", times_s)
 
 
+def _time_syncs(path: str, writing: Writing) -> list[float]:
+    times_s = []
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        for _ in range(_SYNCS):
+            writing.check()
+            os.write(descriptor, bytes(_BLOCK_BYTES))
+            begin = time.perf_counter()
+            os.fsync(descriptor)
+            times_s.append(time.perf_counter() - begin)
+    finally:
+        os.close(descriptor)
+    return times_s
+
+
 def _compare_clocks(bench: Bench) -> Observation:
     path = Path(_path(bench, "clock"))
     try:
-        path.write_bytes(b"x")
-        skew_s = round(path.stat().st_mtime - time.time(), 1)
+        with bench.writing("clock"):
+            path.write_bytes(b"x")
+            skew_s = round(path.stat().st_mtime - time.time(), 1)
     except OSError as error:
         raise file_fault(error, "write a file", str(path)) from error
     if abs(skew_s) > _MOST_SKEW_S:

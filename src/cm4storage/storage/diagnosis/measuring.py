@@ -23,7 +23,8 @@ _LIMIT_S: Final = 60.0
 
 def _measure_latency(bench: Bench) -> Observation:
     key, content = bench.key("small"), os.urandom(_SMALL_BYTES)
-    bench.store.write(key, [memoryview(content)])
+    with bench.writing("small") as writing:
+        bench.store.write(key, writing.pieces(content))
     times_s = []
     for _ in range(_READS):
         begin = time.perf_counter()
@@ -40,10 +41,11 @@ def latencies(what: str, times_s: list[float]) -> Observation:
 
 
 def _measure_write(bench: Bench) -> Observation:
-    key, content = bench.key("large"), os.urandom(LARGE_BYTES)
-    begin = time.perf_counter()
-    bench.store.write(key, bench.pieces(content))
-    elapsed_s = time.perf_counter() - begin
+    content = os.urandom(LARGE_BYTES)
+    with bench.writing("large") as writing:
+        begin = time.perf_counter()
+        bench.store.write(writing.key, writing.pieces(content))
+        elapsed_s = time.perf_counter() - begin
     note = ", synced to the disk" if isinstance(bench.store, LocalFiles) else ""
     return _rate(elapsed_s, note)
 

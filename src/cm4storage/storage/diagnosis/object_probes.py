@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cm4storage.storage.diagnosis.bench import Bench
+    from cm4storage.storage.diagnosis.ledger import Writing
 
 PART_BYTES: Final = 5 * MIB  # the least that S3 allows, but for the last part
 _LAST_BYTES: Final = 100 * KIB
@@ -35,7 +36,8 @@ def _write_in_parts(bench: Bench) -> Observation:
     parts = [os.urandom(PART_BYTES), os.urandom(PART_BYTES), os.urandom(_LAST_BYTES)]
     content = b"".join(parts)
     try:
-        bench.client.put_parts(key, _while_wanted(bench, parts), PART_BYTES)
+        with bench.writing("parts") as writing:
+            bench.client.put_parts(key, _while_wanted(writing, parts), PART_BYTES)
     except ObjectFailure as failure:
         raise object_fault(
             failure, "write an object in parts", bench.where(key), bench.service
@@ -45,9 +47,9 @@ def _write_in_parts(bench: Bench) -> Observation:
     return Observation("three parts make one object")
 
 
-def _while_wanted(bench: Bench, parts: list[bytes]) -> Iterator[bytearray]:
+def _while_wanted(writing: Writing, parts: list[bytes]) -> Iterator[bytearray]:
     for part in parts:
-        yield bytearray(b"".join(bench.pieces(part)))
+        yield bytearray(b"".join(writing.pieces(part)))
 
 
 def _abort(bench: Bench) -> Observation:
@@ -58,7 +60,7 @@ def _abort(bench: Bench) -> Observation:
         yield bytearray(PART_BYTES)
         raise _Abort
 
-    with contextlib.suppress(ObjectFailure, _Abort):
+    with bench.writing(ABORTED), contextlib.suppress(ObjectFailure, _Abort):
         bench.client.put_parts(key, source(), PART_BYTES)
     try:
         bench.store.stat(key)
@@ -83,7 +85,8 @@ def _keep_digest(bench: Bench) -> Observation:
     key, content = bench.key("digest"), bytearray(os.urandom(KIB))
     digest = xxhash.xxh3_128_hexdigest(content)
     try:
-        bench.client.put(key, content, digest)
+        with bench.writing("digest"):
+            bench.client.put(key, content, digest)
         kept = bench.client.get(key, 0, None).digest
     except ObjectFailure as failure:
         raise object_fault(

@@ -12,7 +12,10 @@ from cm4storage.storage.diagnosis.findings import Observation, Probe
 from cm4storage.storage.store import MissingObject
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from cm4storage.storage.diagnosis.bench import Bench
+    from cm4storage.storage.diagnosis.ledger import Writing
     from cm4storage.storage.store import Store
 
 OBJECT: Final = "object"
@@ -28,7 +31,8 @@ _FIRST_WRITE_S: Final = 30.0
 
 def _write(bench: Bench) -> Observation:
     key = bench.key(OBJECT)
-    bench.store.write(key, bench.pieces(CONTENT))
+    with bench.writing(OBJECT) as writing:
+        bench.store.write(key, writing.pieces(CONTENT))
     size_bytes = bench.store.stat(key).size_bytes
     expect(bench, key, "the size", is_right=size_bytes == len(CONTENT))
     return Observation("64 KiB, and the size is right")
@@ -53,28 +57,37 @@ def _read_range(bench: Bench) -> Observation:
 
 def _list(bench: Bench) -> Observation:
     keys = [bench.key(name) for name in _NAMES]
-    for key in reversed(keys):
-        bench.store.write(key, [memoryview(b"x")])
+    with bench.writing(*_NAMES) as writing:
+        for key in reversed(writing.keys):
+            bench.store.write(key, writing.pieces(b"x"))
     listed = [item.key for item in bench.store.list(f"{bench.folder}/list/")]
     expect(bench, keys[0], "listing", is_right=listed == keys)
     return Observation("complete, and in the order of keys")
 
 
 def _overwrite(bench: Bench) -> Observation:
+    with bench.writing("overwritten") as writing:
+        reads = _read_while_overwritten(bench, writing)
     key = bench.key("overwritten")
-    bench.store.write(key, bench.pieces(_version(0)))
-    writer = _Writer(bench.store, key)
-    reads = 0
-    while not writer.has_ended or not reads:
-        with bench.store.read(key) as view:
-            content = bytes(view)
-        reads += 1
-        is_whole = len(content) == _VERSION_BYTES and content == content[:1] * _VERSION_BYTES
-        expect(bench, key, "reading while it is overwritten", is_right=is_whole)
-    writer.raise_error()
     with bench.store.read(key) as view:
         expect(bench, key, "reading after it", is_right=view == _version(_OVERWRITES))
     return Observation(f"{_OVERWRITES} times, {reads} reads between: old or new, never a mixture")
+
+
+def _read_while_overwritten(bench: Bench, writing: Writing) -> int:
+    """Return how many reads there were."""
+    key, reads = writing.key, 0
+    bench.store.write(key, writing.pieces(_version(0)))
+    with _Writer(bench.store, writing) as writer:
+        while not writer.has_ended or not reads:
+            writing.check()
+            with bench.store.read(key) as view:
+                content = bytes(view)
+            reads += 1
+            is_whole = len(content) == _VERSION_BYTES and content == content[:1] * _VERSION_BYTES
+            expect(bench, key, "reading while it is overwritten", is_right=is_whole)
+    writer.raise_error()
+    return reads
 
 
 def _version(number: int) -> bytes:
@@ -82,13 +95,21 @@ def _version(number: int) -> bytes:
 
 
 class _Writer:
-    """Overwrites an object several times while others read it."""
+    """Overwrites an object several times while others read it; does not outlive its context."""
 
-    def __init__(self, store: Store, key: str) -> None:
-        self._store, self._key = store, key
+    def __init__(self, store: Store, writing: Writing) -> None:
+        self._store, self._writing = store, writing
         self._error: BaseException | None = None
+        self._is_wanted = True
         self._thread = threading.Thread(target=self._run, name="overwrite", daemon=True)
+
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._is_wanted = kind is None
+        self._thread.join()
 
     @property
     def has_ended(self) -> bool:
@@ -101,7 +122,9 @@ class _Writer:
     def _run(self) -> None:
         try:
             for number in range(1, _OVERWRITES + 1):
-                self._store.write(self._key, [memoryview(_version(number))])
+                if self._is_wanted:
+                    pieces = self._writing.pieces(_version(number))
+                    self._store.write(self._writing.key, pieces)
         except BaseException as error:  # noqa: BLE001 - raised again by the probe
             self._error = error
 

@@ -7,38 +7,37 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from cm4storage.core.errors import StorageBenchmarkError, StorageFault
-from cm4storage.core.units import format_count
+from cm4storage.core.errors import StorageBenchmarkError
 from cm4storage.core.waiting import STOP, TURN_S
-from cm4storage.storage.diagnosis.bench import Bench, GivenUp
+from cm4storage.storage.diagnosis.bench import Bench
 from cm4storage.storage.diagnosis.catalogue import probes_for
-from cm4storage.storage.diagnosis.findings import (
-    Diagnosis,
-    Finding,
-    NotTried,
-    Observation,
-    Probe,
-)
+from cm4storage.storage.diagnosis.cleaning import clean_up, finding_of
+from cm4storage.storage.diagnosis.findings import Diagnosis, Finding, NotTried
+from cm4storage.storage.diagnosis.ledger import GivenUp
 from cm4storage.storage.file_faults import file_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cm4storage.core.errors import StorageFault
+    from cm4storage.storage.diagnosis.findings import Probe
     from cm4storage.storage.location import StoreLocation
 
-# Who interrupts the check of a silent service does not want to wait for it again.
-_HURRIED_LIMIT_S: Final = 3.0
-# A busy service may take seconds to remove an object; a second Ctrl-C ends the waiting.
-_SILENCE_LIMIT_S: Final = 8.0
+# Time for an overdue probe to drop what it is writing, before the next one is asked.
+_DROP_LIMIT_S: Final = 3.0
 
 
 def diagnose(
     location: StoreLocation,
     tell: Callable[[Finding], None],
     *,
+    tell_left: Callable[[Finding], None] | None = None,
     share_lifeline: bool = False,
 ) -> Diagnosis:
-    """Find out what can be done at `location`.
+    """Find out what can be done at `location`, and leave nothing behind.
+
+    A signal breaks it off: it cleans up, as long as the storage gets on with it, and raises what
+    the signal's handler has raised. A second signal ends the cleaning, too.
 
     Parameters
     ----------
@@ -46,6 +45,8 @@ def diagnose(
         Where.
     tell : callable
         Takes each finding as soon as it is there.
+    tell_left : callable, optional
+        Takes what may be left when the check was broken off; default `tell`.
     share_lifeline : bool
         See `open_store`.
     """
@@ -58,52 +59,42 @@ def diagnose(
         tell(finding)
 
     with bench.resources:
-        _ask_all(bench, note)
+        try:
+            _ask_all(bench, note)
+        except BaseException:
+            _clean_in_a_hurry(bench, tell_left or tell)
+            raise
     return Diagnosis(location.uri, tuple(findings), time.perf_counter() - begin)
 
 
 def _ask_all(bench: Bench, note: Callable[[Finding], None]) -> None:
     good: set[str] = set()
-    errand: _Errand | None = None
+    for probe in probes_for(bench.location):
+        missing = next((name for name in probe.needs if name not in good), None)
+        if missing is not None:
+            note(Finding(probe.name, "not tried", text=f"needs: {missing}"))
+            continue
+        finding = _Errand(probe, bench).finding()
+        if finding.status == "ok":
+            good.add(probe.name)
+        note(finding)
+    if bench.access is not None:
+        begin_s = time.perf_counter()
+        clean_up(bench.ledger, bench.clean, STOP.check)
+        note(replace(_cleaned(bench), elapsed_s=time.perf_counter() - begin_s))
+
+
+def _cleaned(bench: Bench) -> Finding:
+    return finding_of(bench.ledger, bench.location, bench.folder)
+
+
+def _clean_in_a_hurry(bench: Bench, tell_left: Callable[[Finding], None]) -> None:
+    """Clean up whatever has been asked of this process, and tell what that did not remove."""
     try:
-        for probe in probes_for(bench.location):
-            missing = next((name for name in probe.needs if name not in good), None)
-            if missing is not None:
-                note(Finding(probe.name, "not tried", text=f"needs: {missing}"))
-                continue
-            errand = _Errand(probe, bench)
-            finding = errand.finding()
-            if finding.status == "ok":
-                good.add(probe.name)
-            note(finding)
-        if bench.access is not None:
-            note(_Errand(_CLEAN_UP, bench).finding())
-    except BaseException:
-        if errand is not None:
-            errand.give_up()
-        _clean_in_a_hurry(bench)
-        raise
-
-
-def _clean_in_a_hurry(bench: Bench) -> None:
-    """Clean up as long as the storage answers, whatever has been asked of this process."""
-    errand, before = _Errand(_CLEAN_UP, bench), -1
-    while not errand.ends_within(_SILENCE_LIMIT_S) and bench.removed > before:
-        before = bench.removed
-
-
-def _clean(bench: Bench) -> Observation:
-    left = bench.clean()
-    if left:
-        raise StorageFault(
-            f"{format_count(len(left), 'object')} of this check could not be removed",
-            where=bench.where(left[0]),
-            advice=f"remove what is below {bench.where(bench.folder)}",
-        )
-    return Observation("nothing is left behind")
-
-
-_CLEAN_UP: Final = Probe("clean up", _clean)
+        clean_up(bench.ledger, bench.clean, lambda: None)
+    finally:
+        if bench.ledger.left:
+            tell_left(_cleaned(bench))
 
 
 class _Errand:
@@ -132,18 +123,11 @@ class _Errand:
     def _elapsed_s(self) -> float:
         return time.perf_counter() - self._begin_s
 
-    def ends_within(self, limit_s: float) -> bool:
-        """Wait for its end, whatever has been asked of this process meanwhile."""
-        return self._done.wait(limit_s)
-
-    def give_up(self) -> None:
-        """Let the probe drop what it is writing."""
-        self._stopping.set()
-        self.ends_within(_HURRIED_LIMIT_S)
-
     def _overdue(self) -> Finding:
+        """Let the probe drop what it is writing; the cleaning waits for what it has not."""
         elapsed_s = self._elapsed_s()
-        self.give_up()
+        self._stopping.set()
+        self._done.wait(_DROP_LIMIT_S)
         return Finding(
             self._probe.name,
             "failed",

@@ -49,9 +49,10 @@ def _send_wrong_checksums(bench: Bench) -> Observation:
 
 
 def _put(bench: Bench, header: str, checksum: str) -> sigv4.Reply:
-    path = f"/{bench.location.bucket}/{_prefixed(bench, bench.key('checksum'))}"
-    headers = {header.lower(): checksum}
-    return _send(bench, sigv4.Message("PUT", path, headers=headers, body=_CONTENT))
+    with bench.writing("checksum") as writing:
+        path = f"/{bench.location.bucket}/{_prefixed(bench, writing.key)}"
+        headers = {header.lower(): checksum}
+        return _send(bench, sigv4.Message("PUT", path, headers=headers, body=_CONTENT))
 
 
 def _look_for_uploads(bench: Bench) -> Observation:
