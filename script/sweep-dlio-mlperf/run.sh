@@ -18,6 +18,7 @@ bash "$MLPERF_STORAGE_LAUNCHER" sweep \
   "--results_dir=$MLPERF_STORAGE_RESULTS_DIR" \
   ${MLPERF_STORAGE_MAX_EPOCHS:+"--max_epochs=$MLPERF_STORAGE_MAX_EPOCHS"} \
   ${MLPERF_STORAGE_MAX_STEPS:+"--max_steps=$MLPERF_STORAGE_MAX_STEPS"} \
+  ${MLPERF_STORAGE_READERS:+"--readers=$MLPERF_STORAGE_READERS"} \
   ${MLPERF_STORAGE_RERUN_COMMAND:+"--rerun_command=$MLPERF_STORAGE_RERUN_COMMAND"} \
   "${flags[@]}" \
   --result_file=sweep.json

@@ -195,6 +195,11 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         "--cold", action="store_true",
         help="evict the data set from the page cache before each epoch; local files only",
     )  # fmt: skip
+    parser.add_argument(
+        "--readers", choices=("threads", "processes"), default="threads",
+        help="what the reader.read_threads readers are; processes, for files, do not share an "
+        "interpreter, which counts where files are small (default: threads)",
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -44,11 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a missing or damaged file does: stop the run, or be counted and left out",
     )  # fmt: skip
     parser.add_argument(
-        "--readers", choices=("threads", "processes"), default="threads",
-        help="what the reader.read_threads readers are; processes, for files, do not share an "
-        "interpreter, which counts where files are small (default: threads)",
-    )  # fmt: skip
-    parser.add_argument(
         "--record_order", action="store_true",
         help="write the samples of each epoch in their order beside the record",
     )  # fmt: skip

@@ -94,7 +94,7 @@ def _setup(args: argparse.Namespace) -> Setup:
         request=options.request(args, model=args.model, config=args.config),
         place=options.location(args),
         limits=Limits(args.max_epochs, args.max_steps),
-        conduct=Conduct(is_cold=args.cold),
+        conduct=Conduct(is_cold=args.cold, readers=args.readers),
         command=redact_url(args.rerun_command or own),
     )
 

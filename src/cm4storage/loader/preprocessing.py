@@ -29,7 +29,13 @@ class Preprocessing:
         self._duration = reader.preprocess_time.with_stdev(reader.preprocess_time_stdev)
         self._seed = workload.train.seed
         is_mapped = workload.framework == "tensorflow" and workload.dataset.format == "tfrecord"
+        self._is_limiting = reader.computation_threads < reader.read_threads
         self._calls = threading.Semaphore(max(1, reader.computation_threads)) if is_mapped else None
+
+    @property
+    def is_limited_by_threads(self) -> bool:
+        """Tell whether fewer may preprocess at a time than there are readers."""
+        return self._calls is not None and not self._duration.is_zero and self._is_limiting
 
     def of_thread(self, epoch: int, thread: int) -> ThreadPreprocessing | None:
         """Return the preprocessing of one thread in one epoch, or None where there is none."""

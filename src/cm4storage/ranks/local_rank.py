@@ -115,23 +115,28 @@ def serve(descriptor: int, work: Callable[[LocalRank], Any]) -> int:
 
 def serve_as(kind: Callable[[socket.socket], L], descriptor: int, work: Callable[[L], Any]) -> int:
     """Be a process that another one has started; see `serve`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it goes to the hub, which ends all ranks
-    STOP.listen(signal.SIGTERM, Terminated)
-    lifeline.watch(_end)
-    os.set_inheritable(descriptor, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it goes to who started us, who ends all
     try:
+        STOP.listen(signal.SIGTERM, Terminated)
+        lifeline.watch(_end)
+        os.set_inheritable(descriptor, False)
         with socket.socket(fileno=descriptor) as connection:
-            link = kind(connection)
-            try:
-                link.finish(work(link))
-            except StorageBenchmarkError as error:
-                link.abort(error)
-            except Exception as error:  # noqa: BLE001 - the hub shows it as a defect of ours
-                STOP.check()
-                link.abort(_defect(error))
+            _serve(kind(connection), work)
     except Terminated:
         return int(ExitCode.TERMINATED)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return int(ExitCode.OK)
+
+
+def _serve(link: L, work: Callable[[L], Any]) -> None:
+    try:
+        link.finish(work(link))
+    except StorageBenchmarkError as error:
+        link.abort(error)
+    except Exception as error:  # noqa: BLE001 - shown as a defect of ours
+        STOP.check()
+        link.abort(_defect(error))
 
 
 def _end() -> None:

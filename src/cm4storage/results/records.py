@@ -147,10 +147,10 @@ class RunRecord:
     evaluations : list of EpochRecord
         Each with the number of the epoch that it follows.
     conduct : dict
-        ``on_error``, ``is_cold``, ``records_order``, and in ``own_parts`` the parts of the loader
-        that are the caller's, in ``added_plugins`` the names of such plugins; the workload names
-        neither. In ``plugin_options`` what plugins tell of their options, in ``changed_options``
-        those that are others than the workload's.
+        ``on_error``, ``is_cold``, ``records_order``, ``readers``, and in ``own_parts`` the parts of
+        the loader that are the caller's, in ``added_plugins`` the names of such plugins; the
+        workload names neither. In ``plugin_options`` what plugins tell of their options, in
+        ``changed_options`` those that are others than the workload's.
     faults : list of str
         The first errors of skipped files.
     retries : int

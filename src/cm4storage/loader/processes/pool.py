@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cm4storage.core.errors import UserError
 from cm4storage.core.waiting import STOP, TURN_S
 from cm4storage.loader.file_reader import ReadCounters
+from cm4storage.loader.preprocessing import Preprocessing
 from cm4storage.loader.processes.reader import ReaderJob
 from cm4storage.loader.processes.shared_ring import Places, SharedMemory
 from cm4storage.loader.slots import as_batches
@@ -185,8 +186,12 @@ def reader_pool(order: RunOrder, store: Store, plugins: Plugins, on_error: OnErr
     own = sorted({"reader", "sampler", "loader"} & set(plugins.given()))
     if own:
         raise _refusal("they know nothing of a part that is your own", f"the {own[0]}")
-    if order.workload.reader.read_type != "on_demand":
+    reader = order.workload.reader
+    if reader.read_type != "on_demand":
         raise _refusal("each would keep files in memory of its own", "reader.read_type=memory")
+    if Preprocessing(order.workload).is_limited_by_threads:
+        where = f"reader.computation_threads={reader.computation_threads}"
+        raise _refusal("they cannot share fewer calls than there are readers", where)
     return ReaderPool(order, store.uri, on_error)
 
 

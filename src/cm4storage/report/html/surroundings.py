@@ -99,7 +99,7 @@ def data_facts(figures: RunFigures) -> Facts:
         ("files for training", f"{dataset.num_files_train:,}"),
         ("samples in a file", f"{dataset.num_samples_per_file:,}"),
         ("batch", f"{reader.batch_size:,}"),
-        ("reader threads", reader.read_threads),
+        (f"reader {conduct.get('readers') or 'threads'}", reader.read_threads),
         ("start of an epoch", "cold, evicted" if conduct.get("is_cold") else "as it was found"),
         ("bad files", conduct.get("on_error")),
     )

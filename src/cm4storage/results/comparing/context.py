@@ -44,6 +44,7 @@ def _conduct(report: Report) -> dict[str, Any]:
         "cold": bool(conduct.get("is_cold")),
         "on_error": conduct.get("on_error") or "stop",
         "own_parts": conduct.get("own_parts") or [],
+        "readers": conduct.get("readers") or "threads",
         **_plugins(conduct),
     }
 
@@ -210,7 +211,7 @@ def fields_of_context() -> tuple[str, ...]:
     return (
         *(f"host.{name}" for name in MACHINE_FIELDS),
         "workload_digest", "scale", "backend_type", "client", "limits", "conduct.is_cold",
-        "conduct.on_error", "conduct.own_parts", "conduct.added_plugins",
+        "conduct.on_error", "conduct.own_parts", "conduct.readers", "conduct.added_plugins",
         "conduct.changed_options", "page_cache_before_percent", "au_formula_variant",
         "benchmark_name", "layout.ranks", "storage.backend", "storage.client", "storage.fsync",
         "page_cache.state",

@@ -1,0 +1,268 @@
+"""Readers that are processes hand over what threads do, and end with their run."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import signal
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from running_jobs import folder_of, run
+
+from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.progress import NoProgress
+from cm4storage.loader.limits import Conduct, Limits
+from cm4storage.loader.order import FileRead
+from cm4storage.loader.plugins import Plugins
+from cm4storage.loader.processes.reader import share_of
+from cm4storage.loader.running import Trainer
+from cm4storage.ranks.communicator import SingleProcess
+from cm4storage.ranks.processes import ProcessDied
+from cm4storage.storage.folders.file import FileStore
+from cm4storage.storage.location import StoreLocation
+
+PROCESSES = Conduct(readers="processes")
+COMMON = (
+    "dataset.num_files_train=7 reader.batch_size=3 train.epochs=2 reader.read_threads=3 "
+    "reader.prefetch_size=1 reader.file_shuffle=seed reader.sample_shuffle=seed "
+    "reader.shuffle_size=4"
+)
+CASES = {
+    "npz": "",
+    "npy": "dataset.num_samples_per_file=4",
+    "hdf5": "dataset.num_samples_per_file=4 reader.odirect=True",
+    "tfrecord": "dataset.num_samples_per_file=20",  # more than all slots hold
+    "csv": "dataset.num_samples_per_file=3 reader.transfer_size=1000",
+    "jpeg": "reader.read_threads=11",  # more than files
+    "indexed_binary": "dataset.num_samples_per_file=4 reader.order=dlio framework=tensorflow "
+    "reader.data_loader=tensorflow dataset.num_files_eval=4 workflow.evaluation=True",
+    "parquet": "dataset.num_samples_per_file=5 reader.read_threads=1",
+}
+
+
+class Digests:
+    """Keeps a digest of every batch."""
+
+    def __init__(self, kept, _workload):
+        self.kept = kept
+
+    def __call__(self, batch, duration_s):
+        del duration_s
+        self.kept.append((hashlib.sha256(batch.tobytes()).hexdigest(), batch.shape))
+
+
+def seen(workload, root, conduct, limits=None):
+    """Run; return the digests of the batches, and the outcome."""
+    kept = []
+    plugins = Plugins(compute_step=functools.partial(Digests, kept))
+    return kept, run(workload, root, conduct=conduct, plugins=plugins, limits=limits)
+
+
+@pytest.mark.usefixtures("needs_direct_io")
+@pytest.mark.parametrize("name", CASES)
+def test_processes_hand_over_what_threads_do(small_workload, tmp_path, name):
+    workload = small_workload(f"{COMMON} dataset.format={name} {CASES[name]}")
+    root = StoreLocation.parse(str(tmp_path / "a folder, 100 %"))
+    folder_of(workload, root)
+    threads, of_threads = seen(workload, root, None)
+    processes, of_processes = seen(workload, root, PROCESSES)
+    assert threads
+    assert processes == threads
+    assert of_processes.order_digest == of_threads.order_digest
+    assert of_processes.counters.bytes_read == of_threads.counters.bytes_read
+    assert of_processes.counters.samples == of_threads.counters.samples
+    assert of_processes.counters.io.count == of_threads.counters.io.count
+    assert len(of_processes.evaluations) == len(of_threads.evaluations)
+    assert of_processes.counters.cpu_s > 0
+    assert of_processes.epochs[0].cpu_s > of_processes.counters.cpu_s / 2
+
+
+def test_a_random_order_is_the_one_that_is_recorded(small_workload, root):
+    params = "dataset.num_files_train=12 reader.batch_size=1 train.epochs=2 reader.read_threads=2"
+    plain = small_workload(f"{params} reader.file_shuffle=off reader.sample_shuffle=off")
+    folder_of(plain, root)
+    one_by_one, _ = seen(plain, root, None)
+    mixed = small_workload(f"{params} reader.file_shuffle=random reader.sample_shuffle=off")
+    batches, outcome = seen(mixed, root, PROCESSES)
+    ids = [number for epoch in (1, 2) for number in outcome.order(epoch).ids(12)]
+    assert batches == [one_by_one[number] for number in ids]
+    assert ids[:12] != ids[12:]
+
+
+def test_fewer_steps_than_there_are(small_workload, root):
+    workload = small_workload(f"{COMMON} dataset.num_files_train=30")
+    folder_of(workload, root)
+    limits = Limits(max_epochs=1, max_steps=2)
+    batches, outcome = seen(workload, root, PROCESSES, limits)
+    assert batches == seen(workload, root, None, limits)[0]
+    assert outcome.counters.samples == 6
+
+
+def damaged(workload, root):
+    """Flip a bit in one file; return it and the next one."""
+    first, second = sorted((folder_of(workload, root) / "train").iterdir())[2:4]
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 16
+    first.write_bytes(data)
+    return first, second
+
+
+def test_a_damaged_file_is_named_as_ever(small_workload, root):
+    workload = small_workload("reader.read_threads=2 reader.file_shuffle=off")
+    first, _ = damaged(workload, root)
+
+    def fault_of(conduct):
+        with pytest.raises(StorageFault, match="the checksum of member x") as caught:
+            reading(workload, first.parents[1], conduct)
+        assert first.name in caught.value.where
+        return str(caught.value)
+
+    assert fault_of(PROCESSES) == fault_of(None)
+
+
+def reading(workload, folder, conduct, plugins=None):
+    """Run over a folder that nobody checks before."""
+    trainer = Trainer(workload, FileStore(folder), SingleProcess(), NoProgress(), conduct, plugins)
+    return trainer.run(Limits())
+
+
+def test_bad_files_are_skipped_and_counted(small_workload, root):
+    workload = small_workload("reader.read_threads=2 reader.file_shuffle=off train.epochs=1")
+    first, second = damaged(workload, root)
+    second.unlink()
+    found = [
+        reading(workload, first.parents[1], Conduct(on_error="skip", readers=readers)).counters
+        for readers in ("threads", "processes")
+    ]
+    assert [each.skipped_files for each in found] == [2, 2]
+    assert sorted(found[0].faults) == sorted(found[1].faults)
+    assert second.name in "".join(found[1].faults)
+
+
+def children():
+    """Return the processes that this one has started and that are still there."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+class Killer:
+    """A compute step that kills a reader."""
+
+    def __init__(self, before, _workload):
+        self.before = before
+
+    def __call__(self, batch, duration_s):
+        del batch, duration_s
+        for pid in sorted(children() - self.before)[:1]:
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def test_the_death_of_a_reader_ends_the_run(small_workload, root):
+    workload = small_workload("reader.read_threads=3 dataset.num_files_train=60 train.epochs=1")
+    folder, before = folder_of(workload, root), children()
+    plugins = Plugins(compute_step=functools.partial(Killer, before))
+    died = r"reader process \d of 3 was killed by signal 9 \(SIGKILL\)"
+    with pytest.raises(ProcessDied, match=died):
+        reading(workload, folder, PROCESSES, plugins)
+    assert children() == before
+
+
+def test_no_reader_and_no_file_is_left_after_a_run(small_workload, root):
+    workload = small_workload("reader.read_threads=2 train.epochs=1")
+    folder, before = folder_of(workload, root), children()
+    open_files = len(list(Path("/proc/self/fd").iterdir()))
+    reading(workload, folder, PROCESSES)
+    assert children() == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+
+
+class Watching:
+    """A compute step that looks at the counts from within the run."""
+
+    def __init__(self, trainers, found, _workload):
+        self.trainers, self.found = trainers, found
+
+    def __call__(self, batch, duration_s):
+        del batch, duration_s
+        self.found.append(self.trainers[0].counts())
+
+
+def test_counts_can_be_looked_at_while_it_reads(small_workload, root):
+    workload = small_workload("reader.read_threads=2 train.epochs=1 dataset.num_files_train=20")
+    folder, trainers, found = folder_of(workload, root), [], []
+    plugins = Plugins(compute_step=functools.partial(Watching, trainers, found))
+    store = FileStore(folder)
+    trainers.append(Trainer(workload, store, SingleProcess(), NoProgress(), PROCESSES, plugins))
+    outcome = trainers[0].run(Limits())
+    assert all(0 < each.bytes_read <= outcome.counters.bytes_read for each in found)
+    assert all(0 < each.operations <= 20 for each in found)
+    assert all(0 <= each.queue_depth <= 3 for each in found)
+    assert found[-1].cpu_s > 0
+    assert trainers[0].counts().bytes_read == outcome.counters.bytes_read
+
+
+class Sampler:
+    """A sampler of the user's own."""
+
+    def __init__(self, _workload):
+        pass
+
+    def ids(self, _epoch):
+        return range(20)
+
+
+COMPUTING = (
+    "framework=tensorflow dataset.format=tfrecord reader.preprocess_time=0.001 "
+    "reader.computation_threads=1 reader.read_threads=2 reader.data_loader=tensorflow"
+)
+
+
+@pytest.mark.parametrize(
+    ("params", "plugins", "why"),
+    [
+        ("", Plugins(sampler=Sampler), "a part that is your own"),
+        ("reader.read_type=memory", None, "in memory of its own"),
+        (
+            COMPUTING,
+            None,
+            "fewer calls than there are readers",
+        ),
+    ],
+)
+def test_what_only_threads_can_do_is_refused(small_workload, root, params, plugins, why):
+    workload = small_workload(params)
+    folder = folder_of(workload, root)
+    with pytest.raises(UserError, match=f"readers cannot be processes here: .*{why}"):
+        reading(workload, folder, PROCESSES, plugins)
+
+
+@given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 7))
+def test_each_file_is_the_share_of_one_reader(files, per_task, readers):
+    reads = [FileRead(number, range(0), number, number) for number in range(files)]
+    shares = [list(share_of(iter(reads), per_task, reader, readers)) for reader in range(readers)]
+    assert all(task for share in shares for task in share)
+    turns = [task for turn in zip_longest(*shares) for task in turn if task]
+    assert [read for task in turns for read in task] == reads
+    assert all(len(task) == per_task for task in turns[:-1])
+
+
+def test_batches_are_not_mixed_up_over_many_turns_of_the_ring(small_workload, root):
+    params = (
+        "dataset.num_files_train=400 dataset.record_length_bytes=4096 reader.batch_size=4 "
+        "dataset.record_length_bytes_stdev=0 dataset.record_length_bytes_resize=4096 "
+        "reader.prefetch_size=1 reader.read_threads=4 train.epochs=1 train.computation_time=0 "
+        "reader.file_shuffle=off reader.sample_shuffle=off"
+    )
+    workload = small_workload(params)
+    folder = folder_of(workload, root)
+    batches, _ = seen(workload, root, PROCESSES)
+    files = sorted((folder / "train").iterdir())
+    records = [np.load(file)["x"].tobytes() for file in files]
+    wanted = [b"".join(records[start : start + 4]) for start in range(0, 400, 4)]
+    digests = [hashlib.sha256(each).hexdigest() for each in wanted]
+    assert [digest for digest, _ in batches] == digests
