@@ -2,9 +2,10 @@
 
 Run: ``CM4STORAGE_DLIO_PYTHON=PYTHON python bench/dlio.py [--case TEXT] [--quick] [--folder DIR]``,
 where PYTHON is that of an environment with dlio-benchmark; without it only the bare loops are
-compared. One process, no computation, the page cache warm. Of each side the best number of threads
-counts. The figures are medians over epochs; the first epoch of a process is left out, since it
-starts workers and fills memory. A range of ratios is that over the rounds. Prints a Markdown table.
+compared. One rank, no computation, the page cache warm. Of each side the best number of threads
+counts; ours reads with threads, and once more with reader processes. The figures are medians over
+epochs; the first epoch of a process is left out, since it starts workers and fills memory. A range
+of ratios is that over the rounds. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from whole_runs import WHOLE_RUNS
 from cm4storage.core.progress import NoProgress
 from cm4storage.dataset.foreign import open_foreign
 from cm4storage.dataset.preparation import prepare
-from cm4storage.loader.limits import Limits
+from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.running import Trainer
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.storage.location import StoreLocation
@@ -34,6 +35,7 @@ from cm4storage.workload.resolve import Request, resolve
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cm4storage.loader.limits import Readers
     from cm4storage.workload.model import Workload
 
     BareLoop = Callable[[bare_loops.Buffers, int], float]
@@ -180,20 +182,26 @@ class Bench:
             self.plain_peer = Peer(python, folder / "plain_peer", shadow)
 
     def throughput(self, case: Case) -> str:
-        """Measure one case, all sides in turn; return its row."""
-        ours, peer, plain, bare = Side(), Side(), Side(), Side()
+        """Measure one case, all sides in turn; return its rows."""
+        own: dict[Readers, Side] = {"threads": Side(), "processes": Side()}
+        peer, plain, bare = Side(), Side(), Side()
         with self._data(case) as (workload, data, paths):
             for _ in range(self.rounds):
                 if self.peer and case.has_peer:
                     self._peer_round(case, self.peer, data, peer)
                 if self.plain_peer and case.has_debug_case:
                     self._peer_round(case, self.plain_peer, data, plain)
-                self._own_round(case, data, ours)
+                for readers, ours in own.items():
+                    self._own_round(case, data, readers, ours)
                 self._bare_round(case, workload, paths, bare)
-        cells = [case.name, ours.show(), peer.show(), ratio(ours, peer, case.peer_target)]
-        cells += [plain.show(), ratio(ours, plain, case.debug_target)]
-        cells += [bare.show(), ratio(ours, bare, case.bare_target)]
-        return f"| {' | '.join(cells)} |"
+        rows = []
+        for readers, ours in own.items():
+            name = case.name if readers == "threads" else "the same, reader processes"
+            cells = [name, ours.show(), peer.show(), ratio(ours, peer, case.peer_target)]
+            cells += [plain.show(), ratio(ours, plain, case.debug_target)]
+            cells += [bare.show(), ratio(ours, bare, case.bare_target)]
+            rows.append(f"| {' | '.join(cells)} |")
+        return "\n".join(rows)
 
     @contextlib.contextmanager
     def _data(self, case: Case) -> Iterator[tuple[Workload, Path, list[Path]]]:
@@ -221,11 +229,12 @@ class Bench:
             steps = zip(done.steps(), done.epochs_s(), strict=True)
             side.add(threads, [n * batch / seconds for n, seconds in steps][1:])
 
-    def _own_round(self, case: Case, data: Path, side: Side) -> None:
+    def _own_round(self, case: Case, data: Path, readers: Readers, side: Side) -> None:
+        conduct = Conduct(readers=readers)
         for threads in THREADS:
             workload = self._workload(case, threads)
             with open_foreign(workload, StoreLocation.parse(str(data))) as dataset:
-                trainer = Trainer(workload, dataset.store, SingleProcess(), NoProgress())
+                trainer = Trainer(workload, dataset.store, SingleProcess(), NoProgress(), conduct)
                 epochs = trainer.run(Limits()).epochs
             side.add(threads, [epoch.samples / epoch.duration_s for epoch in epochs][1:])
 
