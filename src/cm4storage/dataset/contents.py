@@ -31,8 +31,8 @@ BLOCK_BYTES: Final = 16
 SPAN_BYTES: Final = BLOCK_BYTES << 32
 """After so many bytes GCM needs another initial value."""
 
-# Small enough to stay in a core's cache beside what is filled, long enough to be worth a call.
-_ZEROS = memoryview(bytes(256 * KIB))
+# As long as what is filled at a time: between two calls another thread may take the interpreter.
+_ZEROS = memoryview(bytes(512 * KIB))
 _SPLIT_NUMBERS = {Split.TRAIN: 0, Split.EVAL: 1}
 _HEAD_BYTES = 2 * BLOCK_BYTES
 
