@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cm4storage.storage.folders.directio import DirectStore
 from cm4storage.storage.folders.file import FileStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -52,6 +59,23 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder on another file system than those of `tmp_path`."""
+    try:
+        folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    except OSError as error:
+        pytest.skip(f"no second file system here: {error}")
+    if folder.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system here")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def is_unnamed(flags: int) -> bool:
+    return flags & os.O_TMPFILE == os.O_TMPFILE
+
+
 def written(root: Path, *, end: str, shell: str = 'exec "$@"') -> subprocess.CompletedProcess[str]:
     words = ["sh", "-c", shell, "sh", sys.executable, "-c", WRITING, os.fspath(root), end]
     if shell != 'exec "$@"':
@@ -76,6 +100,81 @@ def test_a_file_has_a_temporary_name_where_it_could_not_get_one_later(tmp_path: 
         pytest.skip(f"no namespaces here: {done.stderr}")
     assert done.returncode == 0, done
     assert done.stdout == "FILES ['.cm4storage-']\nAFTER ['object'] b'new'\n"
+
+
+@pytest.mark.parametrize("refused", ["open", "link"])
+def test_each_file_system_below_a_root_gets_files_that_it_can_have(
+    unnamed: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """What other file systems refuse is refused here: none without such files is to be had."""
+    (unnamed / "near").mkdir(parents=True)
+    (unnamed / "far").symlink_to(elsewhere)
+    opened, linked, asked = os.open, os.link, []
+
+    def open_there(path: str, flags: int, *mode: int, **options: Any) -> int:
+        if is_unnamed(flags):
+            asked.append(path)
+            if refused == "open" and Path(path).stat().st_dev == elsewhere.stat().st_dev:
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), path)
+        return opened(path, flags, *mode, **options)
+
+    def link_there(source: str, path: str, **options: Any) -> None:
+        if refused == "link" and Path(path).parent.stat().st_dev == elsewhere.stat().st_dev:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+        linked(source, path, **options)
+
+    monkeypatch.setattr(os, "open", open_there)
+    monkeypatch.setattr(os, "link", link_there)
+    store = FileStore(unnamed)
+    keys = [f"{place}/{number}" for number in range(3) for place in ("near", "far", "far/below")]
+    for key in keys:
+        store.write(key, [memoryview(key.encode())])
+    assert [item.key for item in store.list()] == sorted(keys)
+    for key in keys:
+        assert (unnamed / key).read_bytes() == key.encode()
+    names = {path.name for folder in (unnamed, elsewhere) for path in folder.rglob("*")}
+    assert names == {"near", "far", "below", "0", "1", "2"}
+    assert asked.count(f"{unnamed}/far") == 1, "it is tried once for each file system"
+    assert asked.count(f"{unnamed}/far/below") == 0
+    assert asked.count(f"{unnamed}/near") == 4
+
+
+def test_a_folder_is_looked_at_once(unnamed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, looked_at, stat = FileStore(unnamed), [], os.stat
+    for place in ("a", "b"):
+        store.write(f"{place}/0", [memoryview(b"x")])
+
+    def look(path: Any, **options: Any) -> os.stat_result:
+        looked_at.append(path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", look)
+    for number in range(4):
+        store.write(f"a/{number}", [memoryview(b"x")])
+    assert looked_at == []
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
+def test_a_folder_comes_back_also_while_others_make_and_remove_it(
+    unnamed: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    store, mkdir = FileStore(unnamed), os.mkdir
+    store.write("folder/inner/first", [memoryview(b"x")])
+    races = iter([True, True])
+
+    def mkdir_in_a_race(path: str, *mode: int, **options: Any) -> None:
+        if str(path).endswith("inner") and next(races, False):
+            raise error(path)
+        mkdir(path, *mode, **options)
+
+    def chunks() -> Iterator[memoryview]:
+        yield memoryview(b"y")
+        store.delete("folder/inner/first")
+
+    monkeypatch.setattr(os, "mkdir", mkdir_in_a_race)
+    store.write("folder/inner/second", chunks())
+    assert (unnamed / "folder/inner/second").read_bytes() == b"y"
+    assert next(races, None) is None
 
 
 @pytest.mark.usefixtures("needs_direct_io")
@@ -103,6 +202,28 @@ def test_rights_are_those_that_the_user_gives_new_files(unnamed: Path) -> None:
     finally:
         os.umask(before)
     assert (unnamed / "object").stat().st_mode & 0o777 == 0o640
+
+
+def test_rights_are_those_of_named_files_where_the_kernel_forgets_the_umask(
+    unnamed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def open_as_before_linux_6(path: str, flags: int, mode: int = 0o777, **options: Any) -> int:
+        descriptor = opened(path, flags, mode, **options)
+        if is_unnamed(flags):
+            os.fchmod(descriptor, mode)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_as_before_linux_6)
+    open_before, before = open_files(), os.umask(0o027)
+    try:
+        FileStore(unnamed).write("object", [memoryview(b"x")])
+    finally:
+        os.umask(before)
+    assert open_files() == open_before
+    assert (unnamed / "object").stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in unnamed.iterdir()] == ["object"]
 
 
 def test_a_write_that_fails_leaves_nothing_and_no_open_file(unnamed: Path) -> None:
@@ -140,3 +261,37 @@ def test_chunks_of_any_size_arrive_in_order(tmp_path: Path, size: int) -> None:
     chunks += [memoryview(whole[start : start + size]) for start in range(234, len(whole), size)]
     assert FileStore(tmp_path).write("object", iter(chunks)) == len(whole)
     assert (tmp_path / "object").read_bytes() == whole
+
+
+def ends_of_writes(folder: Path, sizes: list[int]) -> list[int]:
+    """Write chunks of these sizes; return where each write to the file ended."""
+    whole = os.urandom(sum(sizes))
+    starts = [0, *itertools.accumulate(sizes)]
+    chunks = [memoryview(whole)[start:end] for start, end in itertools.pairwise(starts)]
+    counts: list[int] = []
+    writev: Callable[..., int] = os.writev
+
+    def noting(descriptor: int, buffers: list[memoryview]) -> int:
+        counts.append(writev(descriptor, buffers))
+        return counts[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "writev", noting)
+        assert FileStore(folder).write("object", iter(chunks)) == len(whole)
+    assert (folder / "object").read_bytes() == whole
+    return list(itertools.accumulate(counts))
+
+
+@given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(1, 40)), max_size=8))
+def test_writes_end_with_whole_pages(runs: list[tuple[int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = [size for size, count in runs for _ in range(count)]
+        ends = ends_of_writes(Path(folder), sizes)
+    assert [end for end in ends[:-1] if end % 4096] == []
+
+
+@pytest.mark.parametrize("size", [234, 3000, 4095])
+def test_many_small_chunks_end_with_whole_pages(tmp_path: Path, size: int) -> None:
+    ends = ends_of_writes(tmp_path, [65_535, *[size] * (200_000 // size)])
+    assert [end for end in ends[:-1] if end % 4096] == []
+    assert len(ends) <= 6, "small chunks are gathered"

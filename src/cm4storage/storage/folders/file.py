@@ -155,9 +155,11 @@ def _write_chunks(
     size_bytes, small = 0, bytearray()
     for given in chunks:
         chunk = memoryview(given).cast("B")
-        if chunk.nbytes <= _SMALL_CHUNK_BYTES and len(small) < _MOST_SMALL_BYTES:
+        if chunk.nbytes <= _SMALL_CHUNK_BYTES:
             small += chunk
-            continue
+            if len(small) < _MOST_SMALL_BYTES:
+                continue
+            chunk, small = memoryview(small), bytearray()  # longer than a page, as large ones are
         left_over = (size_bytes + len(small) + chunk.nbytes) % _PAGE_BYTES
         whole = chunk.nbytes - left_over
         size_bytes += _write_fully(descriptor, [memoryview(small), chunk[:whole]], size_bytes, path)

@@ -1,14 +1,14 @@
 """What all stores over a folder share: everything but how the bytes of a file are moved."""
 
 # Making a Path costs more than reading a small file.
-# ruff: noqa: PTH103, PTH108, PTH106, PTH112, PTH116, PTH120
+# ruff: noqa: PTH108, PTH106, PTH112, PTH116, PTH120
 
 from __future__ import annotations
 
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
 from cm4storage.core.errors import StorageFault
@@ -22,7 +22,7 @@ from cm4storage.storage.folders.file_access import (
     read_fault,
 )
 from cm4storage.storage.folders.file_listing import list_files, list_folders
-from cm4storage.storage.folders.new_file import NamedFiles, UnnamedFiles
+from cm4storage.storage.folders.new_file import NamedFiles, UnnamedFiles, in_folder, make_folder
 from cm4storage.storage.keys import check_key
 from cm4storage.storage.store import ObjectStat
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from cm4storage.core.errors import StorageBenchmarkError
     from cm4storage.storage.folders.new_file import NewFile
-
-_MAKE_FOLDER_ATTEMPTS: Final = 100
 
 
 class FolderStore(ABC):
@@ -170,22 +168,21 @@ class FolderStore(ABC):
 
     def _create(self, path: str) -> NewFile:
         """Create the file that is to be `path`, and its folder where that is missing."""
-        for attempt in range(_MAKE_FOLDER_ATTEMPTS):
-            try:
-                return self._new_files.create(path, self.write_flags)
-            except FileNotFoundError as error:
-                # A delete may remove the folder again between these two calls.
-                if attempt == _MAKE_FOLDER_ATTEMPTS - 1:
-                    raise file_fault(error, "create the object", path) from error
-                self._make_folder(os.path.dirname(path))
-            except OSError as error:
-                raise self._create_fault(error, path) from error
-        raise AssertionError("unreachable")
+        try:
+            return in_folder(
+                lambda: self._new_files.create(path, self.write_flags),
+                lambda: self._make_folder(os.path.dirname(path)),
+            )
+        except OSError as error:
+            raise self._create_fault(error, path) from error
 
     def _make_folder(self, folder: str) -> None:
         """Make a folder and those above it; with `fsync` their entries become durable, too."""
         entries = _missing_entries(folder) if self._fsync else []
-        _make_folder(folder)
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise file_fault(error, "make the folder", folder) from error
         for parent in entries:
             self._sync_folder(parent)
         if self._fsync and not self._has_synced_above:
@@ -239,15 +236,6 @@ def _missing_entries(folder: str) -> list[str]:
         folder = os.path.dirname(folder)
         parents.append(folder)
     return parents
-
-
-def _make_folder(folder: str) -> None:
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except (FileNotFoundError, FileExistsError):
-        return  # a delete removed it in between; the caller tries again, and meets what is there
-    except OSError as error:
-        raise file_fault(error, "make the folder", folder) from error
 
 
 def _complete(file: NewFile, path: str) -> None:

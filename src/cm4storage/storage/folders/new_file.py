@@ -7,16 +7,21 @@ is with files that are to be durable: a rename after fsync is what all file syst
 """
 
 # Making a Path costs more than making a small file.
-# ruff: noqa: PTH103, PTH104, PTH108, PTH120
+# ruff: noqa: PTH103, PTH104, PTH108, PTH116, PTH120
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from cm4storage.storage.folders import file_leftovers
 from cm4storage.storage.keys import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 _MODE: Final = 0o666
 _MAKE_FOLDER_ATTEMPTS: Final = 100
@@ -70,34 +75,63 @@ class NamedFiles:
 
 
 class UnnamedFiles:
-    """Makes files without a name; those with names if the first attempt shows that it must."""
+    """Makes files without a name, or with one on those file systems that show that they must.
+
+    The folders of one store may be on several: mounts and symbolic links lead there.
+    """
 
     def __init__(self) -> None:
-        self._kind: type[_UnnamedFile | _NamedFile] | None = None
+        self._by_device: dict[int, type[_UnnamedFile | _NamedFile]] = {}
+        self._by_folder: dict[str, type[_UnnamedFile | _NamedFile]] = {}
 
     def create(self, path: str, flags: int) -> NewFile:
         """See `NewFiles`."""
-        if self._kind is None:
-            self._kind = _UnnamedFile if _can_be_named_later(path, flags) else _NamedFile
-        return self._kind(path, flags)
+        kind = self._by_folder.get(os.path.dirname(path))
+        if kind is None:
+            kind = self._learn(path, flags)
+        return kind(path, flags)
+
+    def _learn(self, path: str, flags: int) -> type[_UnnamedFile | _NamedFile]:
+        """Look which file system the folder is on, and try one that is new with empty files."""
+        folder = os.path.dirname(path)
+        device = os.stat(folder).st_dev
+        kind = self._by_device.get(device)
+        if kind is None:
+            kind = _UnnamedFile if _can_be_named_later(path, flags) else _NamedFile
+            self._by_device[device] = kind
+        self._by_folder[folder] = kind
+        return kind
 
 
 def _can_be_named_later(path: str, flags: int) -> bool:
-    """Try it with an empty file."""
+    """Try it beside a file with a name, which keeps a delete from removing the folder."""
+    named = _NamedFile(path, flags)
     try:
-        descriptor = _open_unnamed(path, flags)
+        unnamed = _UnnamedFile(path, flags)
+        try:
+            return _has_mode_of(unnamed, named) and _can_be_linked(unnamed, path)
+        finally:
+            unnamed.discard()
     except FileNotFoundError:
-        raise
-    except OSError:
-        return False
-    temporary = _temporary_beside(path)
-    try:
-        _link(descriptor, temporary)
+        raise  # the folder has gone with all that was in it
     except OSError:
         return False
     finally:
-        os.close(descriptor)
-        _remove(temporary)
+        named.discard()
+
+
+def _has_mode_of(unnamed: _UnnamedFile, named: _NamedFile) -> bool:
+    """Tell whether the umask counts: Linux before 6.0 forgets it where there are no ACLs."""
+    return os.fstat(unnamed.descriptor).st_mode == os.fstat(named.descriptor).st_mode
+
+
+def _can_be_linked(unnamed: _UnnamedFile, path: str) -> bool:
+    temporary = _temporary_beside(path)
+    try:
+        _link(unnamed.descriptor, temporary)
+    except OSError:
+        return False
+    _remove(temporary)
     return True
 
 
@@ -169,12 +203,45 @@ class _UnnamedFile(_OpenFile):
 
     def _link(self, path: str) -> None:
         """Give the file a name, in a folder that a delete may have removed while it was empty."""
-        for _ in range(_MAKE_FOLDER_ATTEMPTS):
-            try:
-                return _link(self.descriptor, path)
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-        return _link(self.descriptor, path)
+        in_folder(lambda: _link(self.descriptor, path), lambda: make_folder(os.path.dirname(path)))
+
+
+def in_folder(make: Callable[[], T], make_its_folder: Callable[[], None]) -> T:
+    """Return what `make` returns, which may need a folder that is not there yet.
+
+    Deletes may remove the folder again before it is used.
+
+    Parameters
+    ----------
+    make : callable
+        Raises FileNotFoundError where the folder is missing; is called again then.
+    make_its_folder : callable
+        Called in between, such as with `make_folder`.
+
+    Raises
+    ------
+    OSError
+        Of `make`; FileNotFoundError if the folder is missing time and again.
+    """
+    for _ in range(_MAKE_FOLDER_ATTEMPTS):
+        try:
+            return make()
+        except FileNotFoundError:
+            make_its_folder()
+    return make()
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder and those above it, unless a delete or another file is in the way.
+
+    Then it may be missing still: whoever needs it tries again, and meets what is there.
+
+    Raises
+    ------
+    OSError
+    """
+    with contextlib.suppress(FileNotFoundError, FileExistsError):
+        os.makedirs(folder, exist_ok=True)
 
 
 def _open_unnamed(path: str, flags: int) -> int:
@@ -182,6 +249,7 @@ def _open_unnamed(path: str, flags: int) -> int:
 
 
 def _link(descriptor: int, path: str) -> None:
+    # With a descriptor Python calls linkat(2), which follows the link; link(2) would link it.
     os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
 
 
