@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import re
 import signal
@@ -16,17 +17,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cm4storage.cli import check
+from cm4storage.core.waiting import STOP
 from cm4storage.report.console import Console
 from cm4storage.storage.check import check_store
-from cm4storage.storage.diagnosis import cleaning, diagnose, measuring, runner
-from cm4storage.storage.diagnosis.ledger import Ledger
+from cm4storage.storage.diagnosis import cleaning, diagnose, measuring, object_probes, runner
+from cm4storage.storage.diagnosis.bench import Access, Bench
+from cm4storage.storage.diagnosis.ledger import GivenUp, Ledger
 from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.objects.obstore_client import ObstoreClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from cm4storage.storage.diagnosis import Finding
     from cm4storage.storage.embedded import EmbeddedServer
 
     Deed = Callable[[], None]
@@ -70,6 +74,24 @@ def around_deleting(
             after()
 
     monkeypatch.setattr(FileStore, "delete", delete)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[None]:
+    """Note SIGUSR1 as a request to stop, as the command line notes SIGTERM, and forget it."""
+    before = signal.getsignal(signal.SIGUSR1)
+    STOP.listen(signal.SIGUSR1, KeyboardInterrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        STOP.__init__()  # type: ignore[misc]
+
+
+def note_request() -> None:
+    """Ask to stop so that nobody hears it: it is raised in another thread, or swallowed there."""
+    with contextlib.suppress(KeyboardInterrupt):
+        STOP._handle(signal.SIGUSR1, None)
 
 
 def break_off(folder: Path) -> None:
@@ -218,6 +240,95 @@ def test_the_brief_check_waits_for_its_object_before_it_removes_it(
     assert has_arrived.wait(PATIENCE_S)
     listed = boto.list_objects_v2(Bucket=s3_server.bucket, Prefix="broken-off/brief")
     assert listed["KeyCount"] == 0
+
+
+def test_a_request_to_stop_that_was_swallowed_ends_a_check_of_quick_probes(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def tell(finding: Finding) -> None:
+        told.append(finding.name)
+        note_request()
+
+    with listening(), pytest.raises(KeyboardInterrupt):
+        diagnose(StoreLocation.parse(str(tmp_path)), tell)
+    assert len(told) == 1
+    assert files_in(tmp_path) == []
+
+
+def test_a_request_to_stop_is_heard_while_an_overdue_probe_drops_what_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, told = threading.Event(), []
+
+    def write(store: FileStore, key: str, chunks: Iterable[memoryview]) -> int:
+        if not key.endswith("/large"):
+            return WRITE(store, key, chunks)
+        with contextlib.suppress(GivenUp):
+            for _ in chunks:
+                time.sleep(0.1)
+        note_request()
+        assert released.wait(2 * PATIENCE_S)
+        raise GivenUp
+
+    hasty = [
+        replace(probe, limit_s=0.1) if probe.name == "write speed" else probe
+        for probe in measuring.PROBES
+    ]
+    monkeypatch.setattr(measuring, "PROBES", hasty)
+    monkeypatch.setattr(runner, "_DROP_LIMIT_S", PATIENCE_S)
+    monkeypatch.setattr(cleaning, "SILENCE_LIMIT_S", 0.1)
+    monkeypatch.setattr(FileStore, "write", write)
+    location = StoreLocation.parse(str(tmp_path))
+    with listening(), pytest.raises(KeyboardInterrupt):
+        diagnose(location, lambda finding: told.append(finding.name), tell_left=lambda _: None)
+    released.set()
+    end_of_threads("probe: write speed")
+    end_of_threads("clean up")
+    assert told
+    assert "write speed" not in told
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("is_brief", [False, True])
+def test_a_defect_of_the_cleaning_is_told_and_the_signal_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_brief: bool
+) -> None:
+    def fail() -> None:
+        raise TypeError("ours")
+
+    told: list[Finding] = []
+    around_deleting(monkeypatch, "", before=fail)
+    location = StoreLocation.parse(str(tmp_path))
+    if is_brief:
+        monkeypatch.setattr(FileStore, "read", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            check_store(location, told.append)
+    else:
+        before_writing(monkeypatch, "large", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            diagnose(location, lambda _: None, tell_left=told.append)
+    assert [finding.status for finding in told] == ["failed", "failed"]
+    assert told[0].text == "it ended in TypeError: ours"
+    assert "test_broken_off_checks.py, line" in told[0].where
+    assert "remove what is there: rm" in told[1].advice
+
+
+def test_the_upload_that_is_to_break_off_ends_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    parts = []
+
+    class Client:
+        def put_parts(self, key: str, source: Iterator[bytearray], part_bytes: int) -> None:
+            del key, part_bytes
+            parts.append(next(source))
+            bench.stopping.set()
+            parts.append(next(source))
+
+    bench = Bench(StoreLocation.parse(str(tmp_path)))
+    bench.access = Access(FileStore(tmp_path), client=Client())  # type: ignore[arg-type]
+    (probe,) = (each for each in object_probes.PROBES if each.name == "abort")
+    with pytest.raises(GivenUp, match=r"^$"):
+        probe.ask(bench)
+    assert len(parts) == 1
 
 
 @pytest.mark.parametrize(

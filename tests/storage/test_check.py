@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from azure.storage.blob import BlobServiceClient
+from listening import Listener
 from server_processes import SOURCE, processes_of, wait_until
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.core.files import locked
+from cm4storage.storage import check
 from cm4storage.storage.check import check_store
+from cm4storage.storage.diagnosis import cleaning
+from cm4storage.storage.file_faults import file_fault
+from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.location import StoreLocation
+from cm4storage.storage.objects import service
+
+if TYPE_CHECKING:
+    from cm4storage.storage.diagnosis import Finding
 
 STEPS = ["open", "write", "read", "read range", "stat", "list", "delete"]
 
@@ -49,6 +61,97 @@ def test_a_service_that_is_not_there_fails_the_check(monkeypatch: pytest.MonkeyP
     location = StoreLocation.parse("s3://bucket", endpoint_url="http://127.0.0.1:9")
     with pytest.raises(StorageFault, match="cannot write the object: the service is not reachable"):
         check_store(location)
+
+
+class Answers(Listener):
+    """Takes one connection after the other, and gives each its answer when the request is there.
+
+    None is silence until the end; behind the last answer nobody listens any more.
+    """
+
+    def __init__(self, *answers: str | None) -> None:
+        super().__init__()
+        self._answers = list(answers)
+        self._silent: list[socket.socket] = []
+
+    def meet(self, link: socket.socket) -> None:
+        link.recv(65536)
+        answer = self._answers.pop(0)
+        if not self._answers:
+            self._socket.close()
+        if answer is None:
+            self._silent.append(link)
+            return
+        with link:
+            link.sendall(answer.encode())
+
+    def __exit__(self, *_: object) -> None:
+        if self._socket.fileno() != -1:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._socket.close()
+        for link in self._silent:
+            link.close()
+
+
+def left_by_check(location: StoreLocation, match: str) -> list[Finding]:
+    """Return what a check that fails tells of the object that it may have left."""
+    told: list[Finding] = []
+    with pytest.raises(StorageFault, match=match):
+        check_store(location, told.append)
+    return told
+
+
+def answer(status: str) -> str:
+    return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "match", "is_told"),
+    [
+        ((None,), "the service fell silent", True),
+        (("",), "the transfer broke off", True),
+        ((None, answer("403 Forbidden")), "the service refused", True),
+        ((answer("504 Gateway Timeout"),), "the service answered 504", True),
+        ((answer("403 Forbidden"), answer("403 Forbidden")), "the service refused", False),
+        ((answer("400 Bad Request"),), "the service answered 400", False),
+        ((), "the service is not reachable", False),
+    ],
+    ids=["silence", "breaking off", "refusal behind silence", "504", "403", "400", "nobody"],
+)
+def test_the_brief_check_tells_what_may_be_left_unless_nothing_was_stored(
+    monkeypatch: pytest.MonkeyPatch,
+    answers: tuple[str | None, ...],
+    match: str,
+    is_told: bool,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SK")
+    monkeypatch.setattr(service, "READ_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(check, "CHECK_LIMIT_S", 0.4 if len(answers) > 1 else 0.0)
+    monkeypatch.setattr(cleaning, "SILENCE_LIMIT_S", 0.5)
+    with Answers(*answers, "") as front:
+        port = front.port if answers else 9
+        location = StoreLocation.parse("s3://bucket", endpoint_url=f"http://127.0.0.1:{port}")
+        told = left_by_check(location, match)
+    assert [finding.name for finding in told] == ["clean up"] * is_told
+    for finding in told:
+        assert finding.text == "1 object of this check may still be there"
+        assert "aws s3 rm s3://bucket/cm4storage-probe-" in finding.advice
+
+
+@pytest.mark.parametrize(("number", "is_told"), [(errno.EIO, True), (errno.EACCES, False)])
+def test_the_brief_check_of_a_folder_tells_what_may_be_left_unless_it_was_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_told: bool
+) -> None:
+    def fail(_store: FileStore, key: str, *_: object) -> int:
+        error = OSError(number, os.strerror(number))
+        raise file_fault(error, "go on", key) from error
+
+    monkeypatch.setattr(FileStore, "write", fail)
+    monkeypatch.setattr(FileStore, "delete", fail)
+    told = left_by_check(StoreLocation.parse(str(tmp_path)), "cannot go on")
+    assert [finding.name for finding in told] == ["clean up"] * is_told
 
 
 def test_a_folder_that_is_a_file_fails_the_check(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import time
@@ -11,20 +12,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import StorageFault
 from cm4storage.storage import interruptible
-from cm4storage.storage.diagnosis.cleaning import clean_up, finding_of
+from cm4storage.storage.diagnosis.cleaning import clean_in_a_hurry, finding_of
+from cm4storage.storage.diagnosis.findings import Finding
 from cm4storage.storage.diagnosis.ledger import Ledger
+from cm4storage.storage.objects.failure import ObjectFailure
 from cm4storage.storage.opening import open_store
 from cm4storage.storage.store import CHECK_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cm4storage.storage.diagnosis.findings import Finding
     from cm4storage.storage.location import StoreLocation
     from cm4storage.storage.store import Store
 
 _PROBE_BYTES: Final = 64 * 1024
 _RANGE: Final = (1000, 5000)
+# What a file system does not even begin with, neither to write a file nor to remove it.
+_REFUSALS: Final = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP}
+)
+_NOTHING_LEFT: Final = Finding("clean up", "ok")
 
 
 @dataclass(frozen=True)
@@ -99,12 +106,13 @@ def check_store(
         try:
             _try_out(store, key, ledger, steps)
         except BaseException as error:
-            is_unwritten = isinstance(error, StorageFault) and len(steps) == 1
-            try:
-                clean_up(ledger, lambda: ledger.remove_all(store.delete), lambda: None)
-            finally:
-                if ledger.left and not is_unwritten:
-                    tell_left(finding_of(ledger, location, key))
+            is_told = len(steps) > 1 or _may_be_written(error)
+            clean_in_a_hurry(
+                ledger,
+                lambda: ledger.remove_all(store.delete),
+                lambda: finding_of(ledger, location, key) if is_told else _NOTHING_LEFT,
+                tell_left,
+            )
             raise
         return CheckReport(store.uri, store.free_bytes(), tuple(steps))
 
@@ -130,6 +138,14 @@ def _try_out(store: Store, key: str, ledger: Ledger, steps: list[CheckStep]) -> 
     with _timed("delete", steps):
         store.delete(key)
     _expect(store, key, "delete", not list(store.list(key)))
+
+
+def _may_be_written(error: BaseException) -> bool:
+    """Tell whether the storage may have the object, though its writing ended in `error`."""
+    cause = error.__cause__
+    if isinstance(cause, ObjectFailure):
+        return cause.may_have_worked
+    return not (isinstance(cause, OSError) and cause.errno in _REFUSALS)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING, Final
 
 from cm4storage.core.units import format_count
@@ -47,8 +48,53 @@ def clean_up(ledger: Ledger, clean: Callable[[], None], between: Callable[[], No
             steps, since_s = ledger.steps, time.perf_counter()
         elif time.perf_counter() - since_s > SILENCE_LIMIT_S:
             return
+    between()
     if task.defect is not None:
         raise task.defect
+
+
+def clean_in_a_hurry(
+    ledger: Ledger,
+    clean: Callable[[], None],
+    find: Callable[[], Finding],
+    tell: Callable[[Finding], None],
+) -> None:
+    """Clean up whatever has been asked of this process: what is under way is to be raised.
+
+    So a defect of the cleaning is told, not raised. A second signal is.
+
+    Parameters
+    ----------
+    ledger, clean
+        See `clean_up`.
+    find : callable
+        Returns what the cleaning has come to.
+    tell : callable
+        Takes what is found where it is no good, and a defect.
+    """
+    defect: Exception | None = None
+    try:
+        clean_up(ledger, clean, lambda: None)
+    except Exception as error:  # noqa: BLE001 - told
+        defect = error
+    finally:
+        if defect is not None:
+            tell(_finding_of_defect(defect))
+        finding = find()
+        if finding.status == "failed":
+            tell(finding)
+
+
+def _finding_of_defect(defect: Exception) -> Finding:
+    frame = traceback.extract_tb(defect.__traceback__)[-1]
+    return Finding(
+        "clean up",
+        "failed",
+        text=f"it ended in {type(defect).__name__}: {defect}",
+        where=f"{frame.filename}, line {frame.lineno}, in {frame.name}",
+        meaning="this is a defect of cm4storage",
+        advice="report this, and how the check was called",
+    )
 
 
 class _Task:

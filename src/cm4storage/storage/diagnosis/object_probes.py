@@ -55,13 +55,14 @@ def _while_wanted(writing: Writing, parts: list[bytes]) -> Iterator[bytearray]:
 def _abort(bench: Bench) -> Observation:
     key = bench.key(ABORTED)
 
-    def source() -> Iterator[bytearray]:
-        yield bytearray(PART_BYTES)
-        yield bytearray(PART_BYTES)
+    def source(writing: Writing) -> Iterator[bytearray]:
+        for _ in range(2):
+            writing.check()
+            yield bytearray(PART_BYTES)
         raise _Abort
 
-    with bench.writing(ABORTED), contextlib.suppress(ObjectFailure, _Abort):
-        bench.client.put_parts(key, source(), PART_BYTES)
+    with bench.writing(ABORTED) as writing, contextlib.suppress(ObjectFailure, _Abort):
+        bench.client.put_parts(key, source(writing), PART_BYTES)
     try:
         bench.store.stat(key)
     except MissingObject:

@@ -11,7 +11,7 @@ from cm4storage.core.errors import StorageBenchmarkError
 from cm4storage.core.waiting import STOP, TURN_S
 from cm4storage.storage.diagnosis.bench import Bench
 from cm4storage.storage.diagnosis.catalogue import probes_for
-from cm4storage.storage.diagnosis.cleaning import clean_up, finding_of
+from cm4storage.storage.diagnosis.cleaning import clean_in_a_hurry, clean_up, finding_of
 from cm4storage.storage.diagnosis.findings import Diagnosis, Finding, NotTried
 from cm4storage.storage.diagnosis.ledger import GivenUp
 from cm4storage.storage.file_faults import file_fault
@@ -62,7 +62,7 @@ def diagnose(
         try:
             _ask_all(bench, note)
         except BaseException:
-            _clean_in_a_hurry(bench, tell_left or tell)
+            clean_in_a_hurry(bench.ledger, bench.clean, lambda: _cleaned(bench), tell_left or tell)
             raise
     return Diagnosis(location.uri, tuple(findings), time.perf_counter() - begin)
 
@@ -88,15 +88,6 @@ def _cleaned(bench: Bench) -> Finding:
     return finding_of(bench.ledger, bench.location, bench.folder)
 
 
-def _clean_in_a_hurry(bench: Bench, tell_left: Callable[[Finding], None]) -> None:
-    """Clean up whatever has been asked of this process, and tell what that did not remove."""
-    try:
-        clean_up(bench.ledger, bench.clean, lambda: None)
-    finally:
-        if bench.ledger.left:
-            tell_left(_cleaned(bench))
-
-
 class _Errand:
     """A probe in a thread of its own, which a signal or the end of its time leaves to itself."""
 
@@ -112,13 +103,20 @@ class _Errand:
 
     def finding(self) -> Finding:
         """Wait for the finding, as long as the probe may take."""
-        while not self._done.wait(TURN_S):
-            STOP.check()
-            if self._elapsed_s() > self._probe.limit_s:
-                return self._overdue()
+        if not self._is_done_within(self._probe.limit_s):
+            return self._overdue()
         if self._defect is not None:
             raise self._defect
         return self._finding
+
+    def _is_done_within(self, limit_s: float) -> bool:
+        end_s = time.perf_counter() + limit_s
+        while not self._done.wait(TURN_S):
+            STOP.check()
+            if time.perf_counter() > end_s:
+                return False
+        STOP.check()
+        return True
 
     def _elapsed_s(self) -> float:
         return time.perf_counter() - self._begin_s
@@ -127,7 +125,7 @@ class _Errand:
         """Let the probe drop what it is writing; the cleaning waits for what it has not."""
         elapsed_s = self._elapsed_s()
         self._stopping.set()
-        self._done.wait(_DROP_LIMIT_S)
+        self._is_done_within(_DROP_LIMIT_S)
         return Finding(
             self._probe.name,
             "failed",

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _TRANSIENT_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504, 509})
+_REQUEST_TIMEOUT: Final = 408
+_REFUSED_STATUS: Final = range(400, 500)
 
 
 class Kind(enum.Enum):
@@ -26,6 +28,15 @@ class Kind(enum.Enum):
     BROKEN_OFF = enum.auto()
     DAMAGED = enum.auto()
     ANSWERED = enum.auto()
+
+
+# After these the service has certainly not done what was asked for.
+_CERTAIN: Final = frozenset(
+    {
+        *(Kind.NO_OBJECT, Kind.NO_CONTAINER, Kind.REFUSED, Kind.NO_CREDENTIALS),
+        *(Kind.PAST_THE_END, Kind.UNREACHABLE, Kind.UNTRUSTED),
+    }
+)
 
 
 class ObjectFailure(Exception):
@@ -50,6 +61,8 @@ class ObjectFailure(Exception):
         How long that took.
     is_final : bool
         The request cannot be sent again, whatever failed.
+    may_have_worked : bool
+        The service may have done, or may still do, what was asked for: this time or an earlier one.
     """
 
     def __init__(
@@ -63,6 +76,7 @@ class ObjectFailure(Exception):
         self.retries = 0
         self.elapsed_s = 0.0
         self.is_final = False
+        self.may_have_worked = kind not in _CERTAIN and not self._is_answered_with_refusal
 
     @property
     def is_transient(self) -> bool:
@@ -72,6 +86,11 @@ class ObjectFailure(Exception):
         if self.kind is Kind.ANSWERED:
             return self.status in _TRANSIENT_STATUS
         return self.kind in (Kind.UNREACHABLE, Kind.SILENT, Kind.BROKEN_OFF, Kind.DAMAGED)
+
+    @property
+    def _is_answered_with_refusal(self) -> bool:
+        is_refusal = self.status in _REFUSED_STATUS and self.status != _REQUEST_TIMEOUT
+        return self.kind is Kind.ANSWERED and is_refusal
 
 
 KINDS_BY_STATUS: Final = {

@@ -31,6 +31,8 @@ _URL = re.compile(r"https?://\S+")
 _QUOTED = re.compile(r'"[^"]*"')
 _METADATA_SERVICE: Final = "http://169.254.169.254/"
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
+# Only the debug part tells it from a service that took the request and closed the connection.
+_NO_CONNECTION: Final = "kind: Connect,"
 # Azurite answers with no bytes where others refuse; the library notices.
 _TOO_FAR: Final = "Wanted range starting at"
 _NO_CONTAINER: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
@@ -164,7 +166,8 @@ def failure_of(error: Exception) -> ObjectFailure:
     status = int(found.group(1)) if found else None
     code = _first(_CODE, text)
     message = _first(_MESSAGE, text).strip() or _detail(text)
-    kind = Kind.SILENT if _is_silent(str(error)) else _kind(error, status, code, text)
+    words = _QUOTED.sub("", _URL.sub("", str(error)))
+    kind = Kind.SILENT if _is_silent(words) else _kind(error, status, code, text, words)
     failure = ObjectFailure(kind, message, status=status, code=code)
     if repeated := _first(_RETRIES, text):
         failure.retries, failure.is_final = int(repeated), True  # until the time was up
@@ -174,13 +177,12 @@ def failure_of(error: Exception) -> ObjectFailure:
 _TRANSLATED: Final = Translated(failure_of)
 
 
-def _is_silent(debug_text: str) -> bool:
+def _is_silent(words: str) -> bool:
     """Tell whether a connected service let the time pass; only the debug part of an error says."""
-    words = _QUOTED.sub("", _URL.sub("", debug_text))
     return "TimedOut" in words and "Connect" not in words
 
 
-def _kind(error: Exception, status: int | None, code: str, text: str) -> Kind:
+def _kind(error: Exception, status: int | None, code: str, text: str, words: str) -> Kind:
     name = type(error).__name__
     if code in _NO_CONTAINER:
         return Kind.NO_CONTAINER
@@ -190,16 +192,16 @@ def _kind(error: Exception, status: int | None, code: str, text: str) -> Kind:
         return Kind.REFUSED
     if status is not None:
         return KINDS_BY_STATUS.get(status, Kind.ANSWERED)
-    return _kind_of_text(text)
+    return _kind_of_text(text, words)
 
 
-def _kind_of_text(text: str) -> Kind:
+def _kind_of_text(text: str, words: str) -> Kind:
     if _TOO_FAR in text:
         return Kind.PAST_THE_END
     # Buckets and keys, which are in the URL, may have any words.
     if _METADATA_SERVICE in text or "metadata" in _URL.sub("", text).lower():
         return Kind.NO_CREDENTIALS
-    return Kind.UNREACHABLE if "error sending request" in text else Kind.BROKEN_OFF
+    return Kind.UNREACHABLE if _NO_CONNECTION in words else Kind.BROKEN_OFF
 
 
 def _answer(data: Any, result: Any, first_byte_s: float) -> Answer:

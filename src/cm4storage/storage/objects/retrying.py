@@ -66,11 +66,13 @@ class Retrier:
             The last one, with the history of its retries. It is final: who has called another
             retrier in an `attempt` does not begin anew.
         """
-        begin, retries = time.monotonic(), 0
+        begin, retries, may_have_worked = time.monotonic(), 0, False
         while True:
             try:
                 return attempt()
             except ObjectFailure as failure:
+                failure.may_have_worked |= may_have_worked
+                may_have_worked = failure.may_have_worked
                 pause_s = _pause_s(retries)
                 elapsed_s = time.monotonic() - begin
                 has_time = self._has_time(elapsed_s + pause_s)
