@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import cm4storage
 from cm4storage.core.errors import ExitCode, StorageBenchmarkError
@@ -20,6 +20,8 @@ from cm4storage.ranks.messages import Inbox, send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from typing_extensions import Self
 
 _END_S: Final = 5.0
 """How long a process may take to end when told to, and to be gone when its connection ends."""
