@@ -19,7 +19,7 @@ from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.files import write_text_atomically
 from cm4storage.core.progress import NoProgress, Progress
 from cm4storage.dataset.preparation import prepare
-from cm4storage.loader.benchmark import Job, Run, run_benchmark, save_order
+from cm4storage.loader.benchmark import Job, Run, require_readers, run_benchmark, save_order
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.plugins import Plugins
 from cm4storage.plugins.lifecycle import Plugin, by_name
@@ -125,7 +125,6 @@ def run(
     root = StoreLocation.parse(os.fspath(data_dir), endpoint_url=endpoint_url)
     parts, others = _split(plugins)
     called = _called(workload, others)
-    prepare(workload.workload, root, shown, lambda _line: None)
     job = Job(
         resolved=workload,
         data_root=root,
@@ -135,6 +134,8 @@ def run(
         plugins=parts,
         lifecycle=called,
     )
+    require_readers(job)  # before data are made
+    prepare(workload.workload, root, shown, lambda _line: None)
     return Report(run_benchmark(job, shown))
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import resource
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
+KEYS = {"AWS_ACCESS_KEY_ID": "some", "AWS_SECRET_ACCESS_KEY": "thing"}
 MODULE = b"cm4storage.loader.processes.reader"
 
 
@@ -36,7 +39,8 @@ def test_the_record_and_the_page_say_what_has_read(cm4storage, data, tmp_path):
 def test_a_log_of_operations_wants_threads(cm4storage, data):
     done = cm4storage("run", *data, "--oplog=log.tsv.zst")
     assert done.returncode == 1
-    assert "readers cannot be processes here: they read files, and not through a log" in done.stderr
+    told = "readers cannot be processes here: their operations would be missing in the log"
+    assert told in done.stderr
     assert "to do: leave --readers=processes out" in done.stderr
 
 
@@ -74,3 +78,37 @@ def test_readers_end_with_their_run(start, data, tmp_path, number):
     assert "Traceback" not in said, said[:3000]
     wait_until(lambda: not any(command_of(reader) for reader in readers))
     assert not list((tmp_path / "results").rglob("run.json"))
+
+
+def test_an_object_store_is_refused_before_anything_is_asked_of_it(cm4storage, data):
+    place = ["--data_dir=s3://bucket", "--endpoint_url=http://127.0.0.1:9"]
+    done = cm4storage("run", data[0], *place, "--readers=processes", env=KEYS)
+    assert done.returncode == 1
+    assert "readers cannot be processes here: they read files, and no object store" in done.stderr
+
+
+def test_ctrl_c_at_a_terminal_shows_no_traceback_of_a_reader(start, data):
+    """A terminal sends it to the whole process group; here readers are met while they start."""
+    process = start("run", *data, start_new_session=True)
+    wait_until(lambda: readers_of(process.pid))
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said, said[:3000]
+
+
+@pytest.mark.parametrize("most", [11, 13, 15])
+def test_what_the_system_does_not_give_is_told(cm4storage, data, most):
+    limit = (resource.RLIMIT_NOFILE, (most, most))
+    done = cm4storage("run", *data, preexec_fn=lambda: resource.setrlimit(*limit))
+    assert done.returncode == 1, done
+    assert "cannot start 2 reader processes: [Errno 24] Too many open files" in done.stderr
+    assert "where: reader.read_threads=2, reader.prefetch_size=" in done.stderr
+    assert "ulimit" in done.stderr
+
+
+def test_memory_that_cannot_be_had_is_told(cm4storage, data):
+    limit = (resource.RLIMIT_FSIZE, (20_000, 20_000))  # counts for memory behind a descriptor, too
+    done = cm4storage("run", *data, preexec_fn=lambda: resource.setrlimit(*limit))
+    assert done.returncode == 1, done
+    assert "cannot start 2 reader processes: [Errno 27] File too large" in done.stderr

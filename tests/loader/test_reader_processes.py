@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
+import resource
 import signal
 from itertools import zip_longest
 from pathlib import Path
@@ -18,9 +20,9 @@ from running_jobs import folder_of, run
 from cm4storage.core.errors import StorageFault, UserError
 from cm4storage.core.progress import NoProgress
 from cm4storage.loader.limits import Conduct, Limits
-from cm4storage.loader.order import FileRead
+from cm4storage.loader.order import FileRead, RunOrder, Share
+from cm4storage.loader.orders import Orders
 from cm4storage.loader.plugins import Plugins
-from cm4storage.loader.processes.reader import share_of
 from cm4storage.loader.running import Trainer
 from cm4storage.ranks.communicator import SingleProcess
 from cm4storage.ranks.processes import ProcessDied
@@ -172,13 +174,56 @@ def test_the_death_of_a_reader_ends_the_run(small_workload, root):
     assert children() == before
 
 
-def test_no_reader_and_no_file_is_left_after_a_run(small_workload, root):
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+class Unhappy:
+    """A compute step that cannot be made, or fails at its second step."""
+
+    def __init__(self, when, _workload):
+        self.left = when
+        if not when:
+            raise ValueError("unhappy")
+
+    def __call__(self, batch, duration_s):
+        del batch, duration_s
+        self.left -= 1
+        if not self.left:
+            raise ValueError("unhappy")
+
+
+@pytest.mark.parametrize("when", [0, 1, 2, 99])
+def test_no_reader_and_no_file_is_left_after_a_run(small_workload, root, when):
     workload = small_workload("reader.read_threads=2 train.epochs=1")
-    folder, before = folder_of(workload, root), children()
-    open_files = len(list(Path("/proc/self/fd").iterdir()))
-    reading(workload, folder, PROCESSES)
+    folder, before, files = folder_of(workload, root), children(), open_files()
+    plugins = Plugins(compute_step=functools.partial(Unhappy, when))
+    with pytest.raises(ValueError, match="unhappy") if when < 99 else contextlib.nullcontext():
+        reading(workload, folder, PROCESSES, plugins)
     assert children() == before
-    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+    assert open_files() == files
+
+
+def test_descriptors_may_be_many(small_workload, root):
+    workload = small_workload("reader.read_threads=2 train.epochs=1")
+    folder = folder_of(workload, root)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(1100):
+                stack.enter_context(Path("/dev/null").open("rb"))
+            assert reading(workload, folder, PROCESSES).counters.samples
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_files_past_the_page_cache(small_workload, tmp_path, needs_direct_io):
+    del needs_direct_io
+    workload = small_workload("reader.read_threads=2 train.epochs=1")
+    root = StoreLocation.parse(f"directio://{tmp_path}/data")
+    folder_of(workload, root)
+    assert seen(workload, root, PROCESSES)[0] == seen(workload, root, None)[0]
 
 
 class Watching:
@@ -201,7 +246,7 @@ def test_counts_can_be_looked_at_while_it_reads(small_workload, root):
     outcome = trainers[0].run(Limits())
     assert all(0 < each.bytes_read <= outcome.counters.bytes_read for each in found)
     assert all(0 < each.operations <= 20 for each in found)
-    assert all(0 <= each.queue_depth <= 3 for each in found)
+    assert all(0 <= each.queue_depth <= 2 for each in found)
     assert found[-1].cpu_s > 0
     assert trainers[0].counts().bytes_read == outcome.counters.bytes_read
 
@@ -226,6 +271,7 @@ COMPUTING = (
     ("params", "plugins", "why"),
     [
         ("", Plugins(sampler=Sampler), "a part that is your own"),
+        ("", Plugins(loader=Sampler), "a part that is your own"),
         ("reader.read_type=memory", None, "in memory of its own"),
         (
             COMPUTING,
@@ -242,13 +288,29 @@ def test_what_only_threads_can_do_is_refused(small_workload, root, params, plugi
 
 
 @given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 7))
-def test_each_file_is_the_share_of_one_reader(files, per_task, readers):
+def test_each_read_is_the_share_of_one_reader(files, run, readers):
     reads = [FileRead(number, range(0), number, number) for number in range(files)]
-    shares = [list(share_of(iter(reads), per_task, reader, readers)) for reader in range(readers)]
-    assert all(task for share in shares for task in share)
-    turns = [task for turn in zip_longest(*shares) for task in turn if task]
-    assert [read for task in turns for read in task] == reads
-    assert all(len(task) == per_task for task in turns[:-1])
+    shares = [Share(number, readers, run) for number in range(readers)]
+    picked = [list(share.pick(iter(reads))) for share in shares]
+    assert sorted(read.file_index for share in picked for read in share) == list(range(files))
+    runs = [[share[at : at + run] for at in range(0, len(share), run)] for share in picked]
+    turns = [each for turn in zip_longest(*runs) for each in turn if each]
+    assert [read for each in turns for read in each] == reads
+    for share, own in zip(shares, picked, strict=True):
+        numbers = [read.file_index for read in own]
+        middle = files // 2
+        parts = share.positions(0, middle).tolist() + share.positions(middle, files).tolist()
+        assert parts == numbers
+
+
+@pytest.mark.parametrize("shuffle", ["off", "seed"])
+def test_the_shares_of_an_order_are_the_order(small_workload, shuffle):
+    params = f"dataset.num_files_train=5000 reader.file_shuffle={shuffle} reader.sample_shuffle=off"
+    order = Orders(RunOrder(small_workload(params))).of(1)
+    whole = list(order.reads(4987))
+    parts = [list(order.reads(4987, Share(number, 3, 16))) for number in range(3)]
+    assert sorted(read for part in parts for read in part) == sorted(whole)
+    assert all(part == list(Share(n, 3, 16).pick(iter(whole))) for n, part in enumerate(parts))
 
 
 def test_batches_are_not_mixed_up_over_many_turns_of_the_ring(small_workload, root):

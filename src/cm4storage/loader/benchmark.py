@@ -112,6 +112,7 @@ def run_benchmark(job: Job, progress: Progress, series: TextIO | None = None) ->
     """
     workload = job.resolved.workload
     require_training(workload, job.resolved.source)
+    require_readers(job)
     start = datetime.now().astimezone()
     ranks, lifecycle = SingleProcess(), Lifecycle(job.lifecycle)
     context = RunContext(workload, ranks, job.data_root, run_id_of(workload, start))
@@ -125,6 +126,20 @@ def run_benchmark(job: Job, progress: Progress, series: TextIO | None = None) ->
             outcome = trainer.run(job.limits)
     record = _record(job, dataset, outcome, lifecycle, start)
     return Run(record, outcome.order, rows.getvalue())
+
+
+def require_readers(job: Job) -> None:
+    """Refuse readers that cannot do what the job asks for.
+
+    Raises
+    ------
+    UserError
+    """
+    if job.conduct.readers == "processes":
+        from cm4storage.loader.processes import limits
+
+        limits.require_readable(job.data_root)
+        limits.require_possible(job.resolved.workload, job.plugins)
 
 
 def run_id_of(workload: Workload, start: datetime) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from cm4storage.core.errors import UserError
 
 OnError = Literal["stop", "skip"]
 Readers = Literal["threads", "processes"]
@@ -47,3 +49,11 @@ class Conduct:
     is_cold: bool = False
     records_order: bool = False
     readers: Readers = "threads"
+
+    def __post_init__(self) -> None:
+        for name, kind in (("on_error", OnError), ("readers", Readers)):
+            value, known = getattr(self, name), get_args(kind)
+            if value not in known:
+                raise UserError(
+                    f"{name} can be {' or '.join(known)}, not {value!r}", where="Conduct"
+                )

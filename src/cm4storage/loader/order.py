@@ -12,7 +12,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -57,13 +57,45 @@ class FileRead(NamedTuple):
     last: int
 
 
+@dataclass(frozen=True)
+class Share:
+    """The reads of one of several readers: every `of`-th run of `run` reads, from `number` on.
+
+    Attributes
+    ----------
+    number, of, run : int
+    """
+
+    number: int = 0
+    of: int = 1
+    run: int = 1
+
+    def positions(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Return which of the reads from the `start`-th to before the `stop`-th are its own."""
+        positions: npt.NDArray[np.int64] = np.arange(start, stop)
+        own: npt.NDArray[np.bool_] = positions // self.run % self.of == self.number
+        return positions if self.of == 1 else positions[own]
+
+    def pick(self, reads: Iterator[FileRead]) -> Iterator[FileRead]:
+        """Yield its own of all `reads`."""
+        if self.of == 1:
+            yield from reads
+            return
+        for position, read in enumerate(reads):
+            if position // self.run % self.of == self.number:
+                yield read
+
+
+WHOLE: Final = Share()
+
+
 class EpochOrder(Protocol):
     """What the readers ask of the order of one epoch."""
 
     samples_per_file: int
 
-    def reads(self, wanted: int) -> Iterator[FileRead]:
-        """Yield the reads that fill the first `wanted` places, in about their order.
+    def reads(self, wanted: int, share: Share = WHOLE) -> Iterator[FileRead]:
+        """Yield a share of the reads that fill the first `wanted` places, in about their order.
 
         The places of one read lie close together; every place is filled exactly once.
         """
@@ -126,15 +158,15 @@ class ShuffledOrder:
         self._sample_key = sample_key if self.block > 1 else None
         self._permutation = Permutation(self.files, *file_key) if file_key is not None else None
 
-    def reads(self, wanted: int) -> Iterator[FileRead]:
+    def reads(self, wanted: int, share: Share = WHOLE) -> Iterator[FileRead]:
         """Yield the reads of one file after the other; see `EpochOrder.reads`."""
         per_file = self.samples_per_file
         files = math.ceil(wanted / per_file)
-        for start in range(0, files, _FILES_AT_ONCE):
-            indices = _file_numbers(
-                self._permutation, start, min(start + _FILES_AT_ONCE, files)
-            ).tolist()
-            for position, index in enumerate(indices, start):
+        at_once = _FILES_AT_ONCE * share.of
+        for start in range(0, files, at_once):
+            positions = share.positions(start, min(start + at_once, files))
+            indices = _file_numbers(self._permutation, positions).tolist()
+            for position, index in zip(positions.tolist(), indices, strict=True):
                 first = position * per_file
                 places = self._places(index, first, wanted)
                 yield FileRead(index, places, first, first + per_file - 1)
@@ -158,9 +190,10 @@ class ShuffledOrder:
         return _digest(self.files, self._file_key, self._sample_key, self.block)
 
 
-def _file_numbers(permutation: Permutation | None, start: int, stop: int) -> npt.NDArray[np.int64]:
-    """Return the numbers of the files that are read as the `start`-th to before `stop`-th."""
-    positions = np.arange(start, stop)
+def _file_numbers(
+    permutation: Permutation | None, positions: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return the numbers of the files that are read at some positions."""
     return positions if permutation is None else permutation.many(positions)
 
 
@@ -171,7 +204,8 @@ def _digest(
     permutation = Permutation(files, *file_key) if file_key is not None else None
     hasher = sha256(repr((sample_key, block)).encode())
     for start in range(0, files, _DIGESTED_AT_ONCE):
-        numbers = _file_numbers(permutation, start, min(start + _DIGESTED_AT_ONCE, files))
+        positions = WHOLE.positions(start, min(start + _DIGESTED_AT_ONCE, files))
+        numbers = _file_numbers(permutation, positions)
         hasher.update(numbers.astype("<u8").tobytes())
     return hasher.hexdigest()
 

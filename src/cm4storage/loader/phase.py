@@ -115,6 +115,8 @@ class Phase:
 
     def _batches_of(self, store: Store, plugins: Plugins) -> Callable[[int, int], Batches]:
         """Return what makes the batches of an epoch from its number and steps."""
+        if self._conduct.readers == "processes":
+            return self._of_processes(plugins)
         if plugins.loader is not None:
             from cm4storage.loader.counting_store import CountingStore
             from cm4storage.loader.custom_batches import CustomBatches
@@ -123,8 +125,6 @@ class Phase:
             loader = plugins.loader(self._workload, counting, self._files)
             size = self._batch_size
             return lambda number, steps: CustomBatches(loader, counting, size, number, steps)
-        if self._conduct.readers == "processes":
-            return self._of_processes(plugins)
         reading = Reading(
             self._workload,
             self._files,

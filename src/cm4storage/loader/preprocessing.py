@@ -29,8 +29,9 @@ class Preprocessing:
         self._duration = reader.preprocess_time.with_stdev(reader.preprocess_time_stdev)
         self._seed = workload.train.seed
         is_mapped = workload.framework == "tensorflow" and workload.dataset.format == "tfrecord"
-        self._is_limiting = reader.computation_threads < reader.read_threads
-        self._calls = threading.Semaphore(max(1, reader.computation_threads)) if is_mapped else None
+        calls, readers = max(1, reader.computation_threads), max(1, reader.read_threads)
+        self._is_limiting = calls < readers
+        self._calls = threading.Semaphore(calls) if is_mapped else None
 
     @property
     def is_limited_by_threads(self) -> bool:

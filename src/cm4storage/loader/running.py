@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -112,20 +113,19 @@ class Trainer:
         evaluation = self._phase(Split.EVAL) if evaluated and eval_steps else None
         self._phases = [training, *([evaluation] if evaluation else [])]
         total_steps = epochs * steps + (len(evaluated) * eval_steps if evaluation else 0)
-        self._progress.start("training", total_steps, "step")
         records: list[EpochRecord] = []
         evaluations: list[EpochRecord] = []
-        try:
+        with contextlib.ExitStack() as stack:
+            self._progress.start("training", total_steps, "step")
+            stack.callback(self._progress.finish)
+            for phase in self._phases:
+                stack.callback(phase.close)
             for number in range(1, epochs + 1):
                 records.append(self._epoch(training, number, steps))
                 if evaluation is not None and number in evaluated:
                     evaluations.append(evaluation.run(number, eval_steps, self._progress))
                     outline = _outline(evaluations[-1], self._workload)
                     self._progress.tell(f"evaluation after epoch {number}: {outline}")
-        finally:
-            for phase in self._phases:
-                phase.close()
-            self._progress.finish()
         return self._outcome(training, records, evaluation, evaluations)
 
     def _epoch(self, training: Phase, number: int, steps: int) -> EpochRecord:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from cm4storage.core.canonical import sha256
 from cm4storage.core.errors import UserError
-from cm4storage.loader.order import NO_FILE, FileRead
+from cm4storage.loader.order import NO_FILE, WHOLE, FileRead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from cm4storage.loader.order import Share
 
 _DIGESTED_AT_ONCE = 65536
 _NUMBER_BYTES = 8
@@ -44,8 +46,11 @@ class SampledOrder:
         self.samples_per_file = samples_per_file
         self._batch_size = batch_size
 
-    def reads(self, wanted: int) -> Iterator[FileRead]:
+    def reads(self, wanted: int, share: Share = WHOLE) -> Iterator[FileRead]:
         """Yield the reads of one batch after the other; see `EpochOrder.reads`."""
+        return share.pick(self._all_reads(wanted))
+
+    def _all_reads(self, wanted: int) -> Iterator[FileRead]:
         ids = self.ids(wanted)
         for first in range(0, wanted, self._batch_size):
             batch = list(islice(ids, self._batch_size))

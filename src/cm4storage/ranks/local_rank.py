@@ -40,6 +40,8 @@ class Link:
         self._connection = connection
         self._inbox = Inbox(connection)
         self._lock = threading.Lock()
+        self._poll = select.poll()  # select() cannot wait for descriptors from 1024 on
+        self._poll.register(connection, select.POLLIN)
         first = self.receive()
         self.rank, self.size = int(first["rank"]), int(first["size"])
         self.job: Any = first["job"]
@@ -72,7 +74,7 @@ class Link:
         """Return the next message, or None if none comes within a turn."""
         for message in self._inbox.messages():
             return message
-        if not select.select([self._connection], [], [], TURN_S)[0]:
+        if not self._poll.poll(TURN_S * 1000):
             STOP.check()
         elif not self._inbox.receive():
             raise Terminated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import cm4storage
 from cm4storage.core.errors import ExitCode, StorageBenchmarkError
@@ -19,6 +20,8 @@ from cm4storage.ranks.messages import Inbox, send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from typing_extensions import Self
 
 _END_S: Final = 5.0
 """How long a process may take to end when told to, and to be gone when its connection ends."""
@@ -87,6 +90,7 @@ class LocalProcesses:
         self._kind = kind
         self._inherited = tuple(inherited)
         self._lifeline = Lifeline()
+        self._is_ended = False
         self.processes: list[LocalProcess] = []
 
     def __enter__(self) -> Self:
@@ -131,7 +135,7 @@ class LocalProcesses:
             how = f"ended with exit code {code}"
         return ProcessDied(
             f"{self.name(number)} {how}; all others were ended",
-            meaning=f"a run goes on only with all of its {self._kind}s",
+            meaning=f"a run goes on only with each {self._kind}",
             advice="look for the cause in the lines above, or in the kernel's log: "
             "SIGKILL is what it sends when memory is short",
         )
@@ -141,7 +145,21 @@ class LocalProcesses:
         return f"{self._kind} {number} of {self._size}"
 
     def end_all(self) -> None:
-        """Ask all that are left to end, and after some seconds make them."""
+        """Ask all that are left to end, and after some seconds make them.
+
+        One that the kernel does not let go, in a read from a dead disk, is left to it.
+        """
+        if self._is_ended:
+            return
+        self._is_ended = True
+        try:
+            self._end_processes()
+        finally:
+            for each in self.processes:
+                each.connection.close()
+            self._lifeline.release()
+
+    def _end_processes(self) -> None:
         for each in self.processes:
             if not each.is_done:
                 each.process.terminate()
@@ -151,9 +169,10 @@ class LocalProcesses:
                 each.process.wait(max(0.0, until_s - time.monotonic()))
             except subprocess.TimeoutExpired:
                 each.process.kill()
-                each.process.wait()
-            each.connection.close()
-        self._lifeline.release()
+        until_s = time.monotonic() + _END_S
+        for each in self.processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                each.process.wait(max(0.0, until_s - time.monotonic()))
 
     def _start(self, number: int) -> None:
         """Start a process. One that an interrupt keeps out of our list has the lifeline, too."""
@@ -164,6 +183,7 @@ class LocalProcesses:
                 [sys.executable, "-m", self._module, f"--connection={theirs.fileno()}"],
                 stdin=subprocess.DEVNULL,
                 cwd="/",  # where no module can be mistaken for one of ours
+                start_new_session=True,  # an interrupt from the terminal comes to us alone
                 env=_environment() | self._lifeline.environment(),
                 pass_fds=descriptors,
             )

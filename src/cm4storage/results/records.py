@@ -43,7 +43,8 @@ class EpochRecord:
         For each step: seconds that plugins took before and after it, which are part of
         `duration_s` and of nothing else; None where there were none.
     cpu_s : float or None
-        Seconds that all threads of this process computed, in the kernel too; None: not known.
+        Seconds that this process and reader processes computed, in the kernel too; None: not
+        known.
     bytes_read, samples : int
         What came from storage, and how many samples were handed over.
     skipped_files : int

@@ -30,7 +30,7 @@ class Sample:
     queue_depth : int or None
         Full batches that the step loop has not taken yet; None with a loader of the user's.
     cpu_percent : float
-        Of one processor, all threads of this process together.
+        Of one processor, all threads of this process and reader processes together.
     memory_bytes : int or None
         Resident memory of this process.
     au_so_far_percent : float or None

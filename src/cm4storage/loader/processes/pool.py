@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cm4storage.core.errors import UserError
 from cm4storage.core.waiting import STOP, TURN_S
 from cm4storage.loader.file_reader import ReadCounters
-from cm4storage.loader.preprocessing import Preprocessing
+from cm4storage.loader.processes.limits import refusal, require_possible
 from cm4storage.loader.processes.reader import ReaderJob
 from cm4storage.loader.processes.shared_ring import Places, SharedMemory
 from cm4storage.loader.slots import as_batches
@@ -32,44 +33,58 @@ if TYPE_CHECKING:
 
 _MODULE: Final = "cm4storage.loader.processes.reader"
 _TURN_MS: Final = int(TURN_S * 1000)
-_BELL_BYTES: Final = 8
 
 
-class ReaderPool(LocalProcesses):
+class ReaderPool:
     """As many reader processes as ``reader.read_threads`` says, for all epochs of a split.
+
+    They are started by `make_ready`, and are there until `close`.
 
     Attributes
     ----------
+    size : int
     shared : SharedMemory
     batches : numpy.ndarray
         Shape (slots, batch size, *sample shape).
     """
 
+    shared: SharedMemory
+    batches: npt.NDArray[np.generic]
+
     def __init__(self, order: RunOrder, uri: str, on_error: OnError) -> None:
-        workload, split = order.workload, order.split
-        places = Places.of(workload, split)
-        self._inherited_memory, self._bell = places.make_descriptor(), os.eventfd(0)
-        inherited = self._inherited_memory, self._bell
-        self.shared = SharedMemory(self._inherited_memory, places)
-        view = self.shared.view(places.slots * places.shape.batch_bytes)
-        self.batches = as_batches(view, places.slots, places.shape)
-        job = ReaderJob(workload, split, uri, order.entropy, on_error, *inherited).to_document()
-        super().__init__(_MODULE, places.readers, job, kind="reader process", inherited=inherited)
-        self._poll = select.poll()
-        self._numbers: dict[int, int] = {}
+        self._order, self._uri, self._on_error = order, uri, on_error
+        self._places = Places.of(order.workload, order.split)
+        self.size = self._places.readers
+        self._stack = contextlib.ExitStack()
+        self._processes: LocalProcesses | None = None
 
     def make_ready(self) -> None:
-        """Start the readers unless they are there, and wait until all can read."""
-        if self.processes:
+        """Start the readers unless they are there, and wait until all can read.
+
+        Raises
+        ------
+        UserError
+            If the system does not give what they need.
+        """
+        if self._processes is not None:
             return
-        self.start_all()
-        for number, each in enumerate(self.processes):
-            self._numbers[each.connection.fileno()] = number
-        for descriptor in (self._bell, *self._numbers):
-            self._poll.register(descriptor, select.POLLIN)
-        ready: set[int] = set()
-        while len(ready) < self._size:
-            self.wait(lambda number, _message: ready.add(number))
+        try:
+            with contextlib.ExitStack() as stack:
+                self._start(stack)
+                self._stack = stack.pop_all()
+        except OSError as error:
+            reader = self._order.workload.reader
+            raise UserError(
+                f"cannot start {self.size} reader processes: {error}",
+                where=f"reader.read_threads={reader.read_threads}, "
+                f"reader.prefetch_size={reader.prefetch_size}",
+                advice="use fewer, or raise the limits of processes, open files and memory "
+                "(ulimit -a)",
+            ) from error
+
+    def tell(self, reader: int, message: dict[str, Any]) -> None:
+        """Send a message to a reader."""
+        self._running.tell(reader, message)
 
     def wait(self, hear: Callable[[int, dict[str, Any]], None]) -> None:
         """Wait until a reader rings the bell or sends messages; `hear` gets them, with its number.
@@ -87,19 +102,50 @@ class ReaderPool(LocalProcesses):
         STOP.check()
 
     def epoch(self, number: int, steps: int) -> ProcessReaders:
-        """Return the batches of an epoch."""
+        """Return the batches of an epoch; the readers must be ready."""
         return ProcessReaders(self, number, steps)
 
     def close(self) -> None:
         """End all readers."""
-        self.end_all()
-        os.close(self._bell)
-        os.close(self._inherited_memory)
+        self._stack.close()
+
+    @property
+    def _running(self) -> LocalProcesses:
+        assert self._processes is not None
+        return self._processes
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        places, order = self._places, self._order
+        memory = places.make_descriptor()
+        stack.callback(os.close, memory)
+        self._bell = os.eventfd(0)
+        stack.callback(os.close, self._bell)
+        self.shared = SharedMemory(memory, places)
+        view = self.shared.view(places.slots * places.shape.batch_bytes)
+        self.batches = as_batches(view, places.slots, places.shape)
+        common = order.workload, order.split, self._uri, order.entropy, self._on_error
+        job = ReaderJob(*common, memory, self._bell).to_document()
+        inherited = memory, self._bell
+        self._processes = LocalProcesses(
+            _MODULE, self.size, job, kind="reader process", inherited=inherited
+        )
+        stack.enter_context(self._processes)
+        self._await_all()
+
+    def _await_all(self) -> None:
+        connections = [each.connection.fileno() for each in self._running.processes]
+        self._numbers = {descriptor: number for number, descriptor in enumerate(connections)}
+        self._poll = select.poll()
+        for descriptor in (self._bell, *connections):
+            self._poll.register(descriptor, select.POLLIN)
+        ready: set[int] = set()
+        while len(ready) < self.size:
+            self.wait(lambda number, _message: ready.add(number))
 
     def _receive(self, number: int, hear: Callable[[int, dict[str, Any]], None]) -> None:
-        inbox = self.processes[number].inbox
+        inbox = self._running.processes[number].inbox
         if not inbox.receive():
-            raise self.death(number)
+            raise self._running.death(number)
         for message in inbox.messages():
             if message["kind"] == "error":
                 raise error_of(message)
@@ -112,7 +158,7 @@ class ProcessReaders:
     def __init__(self, pool: ReaderPool, number: int, steps: int) -> None:
         self._pool = pool
         self._shared = pool.shared
-        self._slots, self._batch_size = int(pool.batches.shape[0]), int(pool.batches.shape[1])
+        self._slots = len(pool.batches)
         self._number = number
         self._steps = steps
         self._released = 0
@@ -120,18 +166,18 @@ class ProcessReaders:
 
     def __enter__(self) -> ProcessReaders:
         self._shared.clear()
-        for number in range(len(self._pool.processes)):
-            message = {"kind": "epoch", "number": self._number, "steps": self._steps}
-            self._pool.tell(number, message)
+        message = {"kind": "epoch", "number": self._number, "steps": self._steps}
+        for reader in range(self._pool.size):
+            self._pool.tell(reader, message)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        while kind is None and len(self._counters) < len(self._pool.processes):
+        while kind is None and len(self._counters) < self._pool.size:
             self._pool.wait(self._hear)
 
     def take(self, step: int) -> npt.NDArray[np.generic]:
         """Return the batch of a step; wait until it is full."""
-        if not self._is_full(step):
+        if not self._shared.is_full(step):
             self._await(step)
         batch: npt.NDArray[np.generic] = self._pool.batches[step % self._slots]
         return batch
@@ -151,19 +197,14 @@ class ProcessReaders:
 
     def counts(self) -> Counts:
         """Return what was read so far; may be called from another thread."""
-        ahead = range(self._released, self._released + self._slots)
-        ready = sum(map(self._is_full, ahead))
+        ahead = range(self._released + 1, self._released + self._slots)  # after the one in hand
+        ready = sum(map(self._shared.is_full, ahead))
         return replace(self._shared.counts(), queue_depth=ready)
-
-    def _is_full(self, step: int) -> bool:
-        """Tell whether the batch of a step is full; a slot counts all that was ever in it."""
-        turn, slot = divmod(step, self._slots)
-        return self._shared.filled(slot) >= (turn + 1) * self._batch_size
 
     def _await(self, step: int) -> None:
         self._shared.let_loop_wait(waits=True)
         try:
-            while not self._is_full(step):
+            while not self._shared.is_full(step):
                 self._pool.wait(self._hear)
         finally:
             self._shared.let_loop_wait(waits=False)
@@ -181,23 +222,7 @@ def reader_pool(order: RunOrder, store: Store, plugins: Plugins, on_error: OnErr
     UserError
         If what is to be read, or who is to read it, exists in this process only.
     """
+    require_possible(order.workload, plugins)
     if not isinstance(store, FolderStore):
-        raise _refusal("they read files, and not through a log of operations", store.uri)
-    own = sorted({"reader", "sampler", "loader"} & set(plugins.given()))
-    if own:
-        raise _refusal("they know nothing of a part that is your own", f"the {own[0]}")
-    reader = order.workload.reader
-    if reader.read_type != "on_demand":
-        raise _refusal("each would keep files in memory of its own", "reader.read_type=memory")
-    if Preprocessing(order.workload).is_limited_by_threads:
-        where = f"reader.computation_threads={reader.computation_threads}"
-        raise _refusal("they cannot share fewer calls than there are readers", where)
+        raise refusal("they read files, not through anything else", store.uri)
     return ReaderPool(order, store.uri, on_error)
-
-
-def _refusal(why: str, where: str) -> UserError:
-    return UserError(
-        f"readers cannot be processes here: {why}",
-        where=where,
-        advice="leave --readers=processes out: threads can do it",
-    )

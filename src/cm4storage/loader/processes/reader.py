@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from cm4storage.loader.data_files import DataFiles
 from cm4storage.loader.layers import Layers
-from cm4storage.loader.order import RunOrder
+from cm4storage.loader.order import RunOrder, Share
 from cm4storage.loader.orders import Orders
 from cm4storage.loader.pipeline import Reading, Worker, files_per_task
 from cm4storage.loader.preprocessing import Preprocessing
@@ -23,10 +23,7 @@ from cm4storage.workload.plan import Split
 from cm4storage.workload.resolved import Resolved, from_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cm4storage.loader.limits import OnError
-    from cm4storage.loader.order import FileRead
     from cm4storage.workload.model import Workload
 
 
@@ -87,27 +84,12 @@ class ReaderProcess:
         stream = number, self._link.rank
         worker = Worker(self._reading, ring, wanted, counters, stream)
         per_task = files_per_task(self._reading.workload, ring, order.samples_per_file)
-        for task in share_of(order.reads(wanted), per_task, self._link.rank, self._link.size):
+        # Nobody hands out what is to be read: each reader goes through the order by itself.
+        reads = order.reads(wanted, Share(self._link.rank, self._link.size, per_task))
+        while task := list(islice(reads, per_task)):
             worker.do(task)
         counters.cpu_s = time.process_time() - ring.begin_cpu_s
         self._link.send({"kind": "done", "counters": counters.to_json()})
-
-
-def share_of(
-    reads: Iterator[FileRead], per_task: int, reader: int, readers: int
-) -> Iterator[list[FileRead]]:
-    """Yield every `readers`-th run of `per_task` reads, from number `reader` on.
-
-    Nobody hands out what is to be read: each process goes through the whole order.
-    """
-    skipped = reader * per_task
-    while True:
-        next(islice(reads, skipped, skipped), None)
-        task = list(islice(reads, per_task))
-        if not task:
-            return
-        yield task
-        skipped = (readers - 1) * per_task
 
 
 def work(link: Link) -> NoReturn:

@@ -1,8 +1,9 @@
 """The rows of batches in memory that several processes see, and what they tell each other there.
 
-Before the rows there are words, each of which one process alone writes: how many batches the step
-loop has given back, how many samples each reader has put into each slot, and who waits for whom.
-So neither side makes a call for a batch unless the other one waits: then it sends something.
+Before the rows there are words, each of which one process alone writes while an epoch lasts: how
+many batches the step loop has given back, how many samples each reader has put into each slot, and
+who waits for whom. So neither side makes a call for a batch unless the other one waits: then it
+sends something.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ _lock = threading.Lock()
 
 
 def fence() -> None:
-    """Let what this thread has written be seen before it looks at what others have written.
+    """Let what this thread has written be seen before what it writes or reads next.
 
-    Else a processor may do it the other way round, and both sides wait for each other. Taking a
-    lock, any lock, does it.
+    Else a processor may do it the other way round: a batch could be counted before it is there, or
+    both sides wait for each other. To give a lock back and take it again keeps all to its order,
+    also on processors that let later accesses move before the first release (ARM).
     """
-    with _lock:
-        pass
+    for _ in range(2):
+        with _lock:
+            pass
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class SharedMemory:
         view = memoryview(mmap.mmap(descriptor, places.total_bytes, flags=flags))
         self.words = view[: places.rows_start].cast("q")
         self._rows = view[places.rows_start :]
+        self._slots, self._batch_size = places.slots, places.shape.batch_size
         self._first = [_LOOP_WORDS + n * places.reader_words for n in range(places.readers)]
 
     def view(self, length_bytes: int) -> memoryview:
@@ -108,10 +112,12 @@ class SharedMemory:
         """Return the index of a reader's first word."""
         return self._first[reader]
 
-    def filled(self, slot: int) -> int:
-        """Return how many samples are in a slot, those of its earlier batches included."""
+    def is_full(self, batch: int) -> bool:
+        """Tell whether a batch is full; a slot counts all samples that were ever put into it."""
+        turn, slot = divmod(batch, self._slots)
         words, behind = self.words, _READER_WORDS + slot
-        return sum([words[first + behind] for first in self._first])
+        filled = sum([words[first + behind] for first in self._first])
+        return filled >= (turn + 1) * self._batch_size
 
     def release(self, batches: int) -> list[int]:
         """Give the first `batches` batches back; return which readers wait for that."""
@@ -148,7 +154,7 @@ class SharedRing(Ring):
     def __init__(self, places: Places, descriptor: int, bell: int, link: Link) -> None:
         shared = SharedMemory(descriptor, places)
         super().__init__(places.slots, places.shape, shared)
-        self._words = shared.words
+        self._shared, self._words = shared, shared.words
         self._first = shared.first_word(link.rank)
         self._bell = bell
         self._link = link
@@ -166,9 +172,10 @@ class SharedRing(Ring):
         words[first + _OPERATIONS] = counts.operations
         words[first + _SKIPPED] = counts.skipped_files
         words[first + _CPU_NS] = int((time.process_time() - self.begin_cpu_s) * 1e9)
+        fence()
         words[first + _READER_WORDS + batch % self.count] += samples
         fence()
-        if words[_LOOP_WAITS]:
+        if words[_LOOP_WAITS] and self._shared.is_full(batch):
             os.eventfd_write(self._bell, 1)
 
     def has_slot(self, batch: int) -> bool:
