@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cm4storage.core.units import MIB
+from cm4storage.core.units import KIB
 from cm4storage.formats.archive import read_directory, read_member
 from cm4storage.formats.damage import Damage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-BLOCK_BYTES = MIB // 8
-"""What is taken apart at a time: it stays in the processor's cache."""
+BLOCK_BYTES = 64 * KIB
+"""What is taken apart at a time: with all that is computed of it, it stays in a core's cache."""
 
 COMPRESSIONS = ("none", "gzip", "bz2", "zip", "xz")
 _MEMBER = "data.csv"

@@ -8,6 +8,7 @@ refuse what does not fit. Both free the interpreter's lock.
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cm4storage.formats.damage import Damage
@@ -25,6 +26,31 @@ _MOST_DIGITS = {
     "uint64": 20, "int64": 20, "float16": 16, "float32": 16, "float64": 25,
 }  # fmt: skip
 _SMALL = ("bool", "uint8")
+
+
+class _Room(threading.local):
+    """Memory of this thread that is used again: fresh memory costs more to touch than to fill."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, npt.NDArray[np.uint8]] = {}
+
+    def bytes(self, name: str, count: int) -> npt.NDArray[np.uint8]:
+        """Return `count` bytes of any content; they are lent until the name is asked for again."""
+        import numpy as np
+
+        array = self._arrays.get(name)
+        if array is None or len(array) < count:
+            array = self._arrays[name] = np.empty(count, np.uint8)
+        return array[:count]
+
+    def flags(self, name: str, count: int) -> npt.NDArray[np.bool_]:
+        """Return so many truth values; see `bytes`."""
+        import numpy as np
+
+        return self.bytes(name, count).view(np.bool_)
+
+
+_ROOM = _Room()
 
 
 class Numbers(NamedTuple):
@@ -120,9 +146,11 @@ def numbers_in(text: bytes, element_type: str) -> Numbers:
     import numpy as np
 
     characters = np.frombuffer(text, np.uint8)
-    is_separator = (characters == COMMA) | (characters == NEWLINE)
+    is_newline = np.equal(characters, NEWLINE, out=_ROOM.flags("newlines", len(characters)))
+    is_separator = np.equal(characters, COMMA, out=_ROOM.flags("separators", len(characters)))
+    np.logical_or(is_separator, is_newline, out=is_separator)
     places = np.flatnonzero(is_separator)
-    line_ends = np.searchsorted(places, np.flatnonzero(characters == NEWLINE)) + 1
+    line_ends = np.searchsorted(places, np.flatnonzero(is_newline)) + 1
     if element_type in _SMALL:
         small = _small_numbers(characters, is_separator, places)
         if small is not None and (element_type == "uint8" or not (small > 1).any()):
@@ -147,20 +175,24 @@ def _small_numbers(
     """
     import numpy as np
 
-    if is_separator[0] or (is_separator[1:] & is_separator[:-1]).any():
-        return None  # an empty field
     count = len(characters)
-    digits = np.zeros(count + 3, np.uint8)
-    is_digit = np.zeros(count + 3, np.uint8)
+    digits, is_digit = _ROOM.bytes("digits", count + 3), _ROOM.bytes("is digit", count + 3)
+    work = _ROOM.bytes("work", count)
+    flags = work.view(np.bool_)
+    if is_separator[0] or np.logical_and(is_separator[1:], is_separator[:-1], flags[1:]).any():
+        return None  # an empty field
+    digits[:3] = is_digit[:3] = 0
     np.subtract(characters, _ZERO, out=digits[3:])
     np.less(digits[3:], 10, out=is_digit[3:].view(np.bool_))
     np.multiply(digits, is_digit, out=digits)
-    has_four = (is_digit[3:] & is_digit[2:-1] & is_digit[1:-2] & is_digit[:-3]).any()
+    np.bitwise_and(is_digit[3:], is_digit[2:-1], out=work)
+    np.bitwise_and(work, is_digit[1:-2], out=work)
+    has_four = np.bitwise_and(work, is_digit[:-3], out=work).any()
     if has_four or np.count_nonzero(is_digit) + len(places) != count:
         return None
-    low = digits[1:-2] * np.uint8(10)
+    hundreds = np.multiply(digits[:-3], is_digit[1:-2], out=work).take(places)
+    low = np.multiply(digits[1:-2], np.uint8(10), out=work)
     low += digits[2:-1]
-    hundreds = (digits[:-3] * is_digit[1:-2]).take(places)
     if hundreds.max() > 2:
         return None
     hundreds *= np.uint8(100)
