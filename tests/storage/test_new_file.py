@@ -295,3 +295,26 @@ def test_many_small_chunks_end_with_whole_pages(tmp_path: Path, size: int) -> No
     ends = ends_of_writes(tmp_path, [65_535, *[size] * (200_000 // size)])
     assert [end for end in ends[:-1] if end % 4096] == []
     assert len(ends) <= 6, "small chunks are gathered"
+
+
+def test_files_that_are_short_for_once_do_not_settle_the_kind(
+    unnamed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, opened, fails = FileStore(unnamed), os.open, [True]
+
+    def short_of_files(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE and fails:
+            fails.clear()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return opened(path, flags, mode)
+
+    def names() -> Iterator[memoryview]:
+        yield memoryview(b"x")
+        seen.append([path.name for path in unnamed.iterdir()])
+
+    seen: list[list[str]] = []
+    monkeypatch.setattr(os, "open", short_of_files)
+    store.write("first", names())
+    store.write("second", names())
+    assert seen[0][0].startswith(".cm4storage-")
+    assert seen[1] == ["first"]

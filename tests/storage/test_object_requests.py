@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -200,6 +202,28 @@ def test_the_word_of_a_key_does_not_hide_that_a_service_fell_silent() -> None:
     assert obstore_client.failure_of(GenericError(text)).kind is Kind.SILENT
 
 
+def test_a_connection_that_was_not_made_in_time_is_no_transfer_that_broke_off() -> None:
+    from obstore.exceptions import BaseError
+    from obstore.store import S3Store
+
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):  # who comes later waits for a place in the queue
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        store = S3Store(
+            "bucket", endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}", region="us-east-1",
+            access_key_id="AK", secret_access_key="SK", retry_config={"max_retries": 0},
+            client_options={"allow_http": True, "connect_timeout": timedelta(seconds=0.3)},
+        )  # fmt: skip
+        with pytest.raises(BaseError, match="error sending request") as caught:
+            store.head("key")
+    assert obstore_client.failure_of(caught.value).kind is Kind.UNREACHABLE
+
+
 @pytest.mark.parametrize("read", [obstore_client.failure_of, boto3_faults.failure_of])
 @pytest.mark.parametrize("defect", [TypeError, MemoryError, AttributeError])
 def test_a_defect_is_no_failure_of_a_service(
@@ -266,6 +290,7 @@ def test_what_azures_library_meets_has_its_kind() -> None:
         (exceptions.ServiceRequestError(untrusted), Kind.UNTRUSTED),
         (exceptions.ServiceResponseError(untrusted), Kind.UNTRUSTED),
         (exceptions.ServiceRequestError("refused"), Kind.UNREACHABLE),
+        (exceptions.ServiceRequestError("SSLError(SSLEOFError(8))"), Kind.BROKEN_OFF),
         (exceptions.ServiceResponseTimeoutError("Read timed out"), Kind.SILENT),
         (exceptions.ServiceResponseError("reset"), Kind.BROKEN_OFF),
     ):

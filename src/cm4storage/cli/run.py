@@ -65,11 +65,21 @@ def _opener(args: argparse.Namespace) -> Opener:
 
 def execute(args: argparse.Namespace, console: Console) -> int:
     """Run the workload and leave its record in a new folder of results."""
-    resolved = load(args.workload)  # before the log: a wrong name must not cost the last one
+    resolved = load(args.workload)  # before the log: what is wrong must not cost the last one
+    _check_readers(args)
     with options.logged_location(args, "run") as place:
         job = _job(args, resolved, place)
         finished = run_and_save(job, args.results_dir.absolute(), console.progress())
     return _tell(args, console, finished)
+
+
+def _check_readers(args: argparse.Namespace) -> None:
+    if args.readers == "processes":
+        from cm4storage.loader.processes import limits
+
+        limits.require_readable(options.location(args))
+        if args.oplog is not None:
+            raise limits.missing_in_log()
 
 
 def _job(args: argparse.Namespace, resolved: Resolved, place: StoreLocation) -> Job:

@@ -139,7 +139,8 @@ def require_readers(job: Job) -> None:
         from cm4storage.loader.processes import limits
 
         limits.require_readable(job.data_root)
-        limits.require_possible(job.resolved.workload, job.plugins)
+        workload = job.resolved.workload
+        limits.require_possible(workload, job.plugins.completed(workload))
 
 
 def run_id_of(workload: Workload, start: datetime) -> str:

@@ -73,8 +73,10 @@ class Share:
     def positions(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         """Return which of the reads from the `start`-th to before the `stop`-th are its own."""
         positions: npt.NDArray[np.int64] = np.arange(start, stop)
+        if self.of == 1:
+            return positions
         own: npt.NDArray[np.bool_] = positions // self.run % self.of == self.number
-        return positions if self.of == 1 else positions[own]
+        return positions[own]
 
     def pick(self, reads: Iterator[FileRead]) -> Iterator[FileRead]:
         """Yield its own of all `reads`."""

@@ -117,7 +117,7 @@ def serve(descriptor: int, work: Callable[[LocalRank], Any]) -> int:
 
 def serve_as(kind: Callable[[socket.socket], L], descriptor: int, work: Callable[[L], Any]) -> int:
     """Be a process that another one has started; see `serve`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it goes to who started us, who ends all
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us ends all
     try:
         STOP.listen(signal.SIGTERM, Terminated)
         lifeline.watch(_end)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import cm4storage
 from cm4storage.core.errors import ExitCode, StorageBenchmarkError
-from cm4storage.core.lifeline import Lifeline
+from cm4storage.core.lifeline import RELEASE_TIMEOUT_S, Lifeline
 from cm4storage.ranks.messages import Inbox, send
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ class LocalProcesses:
 
     def start_all(self) -> None:
         """Start all processes, or none."""
-        _allow_descriptors(self._size + _OTHER_FILES)
         try:
+            _allow_descriptors(self._size + _OTHER_FILES)
             for number in range(self._size):
                 self._start(number)
         except BaseException:
@@ -157,7 +157,8 @@ class LocalProcesses:
         finally:
             for each in self.processes:
                 each.connection.close()
-            self._lifeline.release()
+            are_gone = all(each.process.poll() is not None for each in self.processes)
+            self._lifeline.release(RELEASE_TIMEOUT_S if are_gone else 0.0)
 
     def _end_processes(self) -> None:
         for each in self.processes:
@@ -176,19 +177,24 @@ class LocalProcesses:
 
     def _start(self, number: int) -> None:
         """Start a process. One that an interrupt keeps out of our list has the lifeline, too."""
-        ours, theirs = socket.socketpair()
-        descriptors = [theirs.fileno(), self._lifeline.child_descriptor, *self._inherited]
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", self._module, f"--connection={theirs.fileno()}"],
-                stdin=subprocess.DEVNULL,
-                cwd="/",  # where no module can be mistaken for one of ours
-                start_new_session=True,  # an interrupt from the terminal comes to us alone
-                env=_environment() | self._lifeline.environment(),
-                pass_fds=descriptors,
-            )
+        with contextlib.ExitStack() as stack:
+            ours, theirs = socket.socketpair()
+            stack.callback(ours.close)
+            with theirs:
+                process = self._process(theirs.fileno())
             self.processes.append(LocalProcess(process, ours))
+            stack.pop_all()
         self.tell(number, {"rank": number, "size": self._size, "job": self._job})
+
+    def _process(self, connection: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", self._module, f"--connection={connection}"],
+            stdin=subprocess.DEVNULL,
+            cwd="/",  # where no module can be mistaken for one of ours
+            start_new_session=True,  # an interrupt from the terminal comes to us alone
+            env=_environment() | self._lifeline.environment(),
+            pass_fds=[connection, self._lifeline.child_descriptor, *self._inherited],
+        )
 
 
 def _allow_descriptors(count: int) -> None:

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 def require_possible(workload: Workload, plugins: Plugins) -> None:
     """Refuse what exists in the main process alone.
 
+    Parameters
+    ----------
+    workload : Workload
+    plugins : Plugins
+        Those that the workload names among them.
+
     Raises
     ------
     UserError
     """
-    own = sorted({"reader", "sampler", "loader"} & set(plugins.completed(workload).given()))
+    own = sorted({"reader", "sampler", "loader"} & set(plugins.given()))
     if own:
         raise refusal("they know nothing of a part that is your own", f"the {own[0]}")
     reader = workload.reader
@@ -41,7 +47,12 @@ def require_readable(location: StoreLocation) -> None:
     if not location.is_folder:
         raise refusal("they read files, and no object store", location.uri)
     if location.log is not None:
-        raise refusal("their operations would be missing in the log", "--oplog")
+        raise missing_in_log()
+
+
+def missing_in_log() -> UserError:
+    """Return the error for a log of operations."""
+    return refusal("their operations would be missing in the log", "--oplog")
 
 
 def refusal(why: str, where: str) -> UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 from dataclasses import replace
@@ -13,7 +14,7 @@ from cm4storage.core.waiting import STOP, TURN_S
 from cm4storage.loader.file_reader import ReadCounters
 from cm4storage.loader.processes.limits import refusal, require_possible
 from cm4storage.loader.processes.reader import ReaderJob
-from cm4storage.loader.processes.shared_ring import Places, SharedMemory
+from cm4storage.loader.processes.shared_ring import Places, SharedMemory, fence
 from cm4storage.loader.slots import as_batches
 from cm4storage.ranks.messages import error_of
 from cm4storage.ranks.processes import LocalProcesses
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from cm4storage.storage.store import Store
 
 _MODULE: Final = "cm4storage.loader.processes.reader"
+_SHORT_OF: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EFBIG, errno.ENOSPC}
+)
 _TURN_MS: Final = int(TURN_S * 1000)
 
 
@@ -70,9 +74,12 @@ class ReaderPool:
             return
         try:
             with contextlib.ExitStack() as stack:
+                stack.callback(self._forget)
                 self._start(stack)
                 self._stack = stack.pop_all()
         except OSError as error:
+            if error.errno not in _SHORT_OF:
+                raise
             reader = self._order.workload.reader
             raise UserError(
                 f"cannot start {self.size} reader processes: {error}",
@@ -108,6 +115,12 @@ class ReaderPool:
     def close(self) -> None:
         """End all readers."""
         self._stack.close()
+
+    def _forget(self) -> None:
+        """Let go of the processes and of the memory of the batches."""
+        self._processes = None
+        vars(self).pop("shared", None)
+        vars(self).pop("batches", None)
 
     @property
     def _running(self) -> LocalProcesses:
@@ -179,6 +192,7 @@ class ProcessReaders:
         """Return the batch of a step; wait until it is full."""
         if not self._shared.is_full(step):
             self._await(step)
+        fence()  # before the rows are looked at
         batch: npt.NDArray[np.generic] = self._pool.batches[step % self._slots]
         return batch
 

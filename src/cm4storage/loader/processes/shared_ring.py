@@ -121,6 +121,7 @@ class SharedMemory:
 
     def release(self, batches: int) -> list[int]:
         """Give the first `batches` batches back; return which readers wait for that."""
+        fence()
         self.words[_RELEASED] = batches
         fence()
         return [n for n, first in enumerate(self._first) if self.words[first + _WAITS]]

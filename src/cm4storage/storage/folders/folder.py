@@ -22,7 +22,13 @@ from cm4storage.storage.folders.file_access import (
     read_fault,
 )
 from cm4storage.storage.folders.file_listing import list_files, list_folders
-from cm4storage.storage.folders.new_file import NamedFiles, UnnamedFiles, in_folder, make_folder
+from cm4storage.storage.folders.new_file import (
+    NamedFiles,
+    UnnamedFiles,
+    folder_of,
+    in_folder,
+    make_folder,
+)
 from cm4storage.storage.keys import check_key
 from cm4storage.storage.store import ObjectStat
 
@@ -92,7 +98,7 @@ class FolderStore(ABC):
         The first write to a folder removes what killed writers left there.
         """
         path = self._path(key)
-        folder = os.path.dirname(path)
+        folder = folder_of(path)
         file = self._create(path)
         try:
             if folder not in self._swept_folders:

@@ -12,6 +12,7 @@ is with files that are to be durable: a rename after fsync is what all file syst
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+_CANNOT: Final = frozenset(
+    {
+        errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EACCES,
+        errno.EXDEV, errno.EMLINK,
+    }
+)  # fmt: skip
+"""What a file system or a rule of the system says that has no files without names."""
 
 _MODE: Final = 0o666
 _MAKE_FOLDER_ATTEMPTS: Final = 100
@@ -86,18 +95,23 @@ class UnnamedFiles:
 
     def create(self, path: str, flags: int) -> NewFile:
         """See `NewFiles`."""
-        kind = self._by_folder.get(_folder_of(path))
+        kind = self._by_folder.get(folder_of(path))
         if kind is None:
             kind = self._learn(path, flags)
         return kind(path, flags)
 
     def _learn(self, path: str, flags: int) -> type[_UnnamedFile | _NamedFile]:
         """Look which file system the folder is on, and try one that is new with empty files."""
-        folder = _folder_of(path)
+        folder = folder_of(path)
         device = os.stat(folder).st_dev
         kind = self._by_device.get(device)
         if kind is None:
-            kind = _UnnamedFile if _can_be_named_later(path, flags) else _NamedFile
+            try:
+                kind = _UnnamedFile if _can_be_named_later(path, flags) else _NamedFile
+            except FileNotFoundError:
+                raise  # the folder has gone with all that was in it
+            except OSError:
+                return _NamedFile  # too many open files, for one: the next file tries again
             self._by_device[device] = kind
         self._by_folder[folder] = kind
         return kind
@@ -112,9 +126,9 @@ def _can_be_named_later(path: str, flags: int) -> bool:
             return _has_mode_of(unnamed, named) and _can_be_linked(unnamed, path)
         finally:
             unnamed.discard()
-    except FileNotFoundError:
-        raise  # the folder has gone with all that was in it
-    except OSError:
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
         return False
     finally:
         named.discard()
@@ -129,8 +143,8 @@ def _can_be_linked(unnamed: _UnnamedFile, path: str) -> bool:
     temporary = _temporary_beside(path)
     try:
         _link(unnamed.descriptor, temporary)
-    except OSError:
-        return False
+    except FileNotFoundError:
+        return False  # there is no /proc
     _remove(temporary)
     return True
 
@@ -203,7 +217,7 @@ class _UnnamedFile(_OpenFile):
 
     def _link(self, path: str) -> None:
         """Give the file a name, in a folder that a delete may have removed while it was empty."""
-        in_folder(lambda: _link(self.descriptor, path), lambda: make_folder(_folder_of(path)))
+        in_folder(lambda: _link(self.descriptor, path), lambda: make_folder(folder_of(path)))
 
 
 def in_folder(make: Callable[[], T], make_its_folder: Callable[[], None]) -> T:
@@ -245,7 +259,7 @@ def make_folder(folder: str) -> None:
 
 
 def _open_unnamed(path: str, flags: int) -> int:
-    return os.open(_folder_of(path), flags | os.O_TMPFILE, _MODE)
+    return os.open(folder_of(path), flags | os.O_TMPFILE, _MODE)
 
 
 def _link(descriptor: int, path: str) -> None:
@@ -253,14 +267,14 @@ def _link(descriptor: int, path: str) -> None:
     os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
 
 
-def _folder_of(path: str) -> str:
+def folder_of(path: str) -> str:
     """Return what os.path.dirname does, in a sixth of its time: it is asked for each file."""
     return path.rpartition("/")[0]
 
 
 def _temporary_beside(path: str) -> str:
     name = f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
-    return f"{_folder_of(path)}/{name}"
+    return f"{folder_of(path)}/{name}"
 
 
 def _remove(path: str) -> None:

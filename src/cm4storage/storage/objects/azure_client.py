@@ -258,7 +258,7 @@ def _unanswered(error: Exception) -> Kind:
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Kind.UNTRUSTED
     if isinstance(error, exceptions.ServiceRequestError):
-        return Kind.UNREACHABLE
+        return Kind.BROKEN_OFF if "SSLError" in str(error) else Kind.UNREACHABLE
     is_late = isinstance(error, exceptions.ServiceResponseTimeoutError)
     return Kind.SILENT if is_late or "Read timed out" in str(error) else Kind.BROKEN_OFF
 

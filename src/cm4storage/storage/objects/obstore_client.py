@@ -31,8 +31,9 @@ _URL = re.compile(r"https?://\S+")
 _QUOTED = re.compile(r'"[^"]*"')
 _METADATA_SERVICE: Final = "http://169.254.169.254/"
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
-# Only the debug part tells it from a service that took the request and closed the connection.
-_NO_CONNECTION: Final = "kind: Connect,"
+# Only the debug part tells it from a service that took the request and closed the connection; of a
+# connection that was not made in time the outer kind is "Timeout".
+_NO_CONNECTION = re.compile(r"(?:kind: |\(\s*)Connect,")
 # Azurite answers with no bytes where others refuse; the library notices.
 _TOO_FAR: Final = "Wanted range starting at"
 _NO_CONTAINER: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
@@ -201,7 +202,7 @@ def _kind_of_text(text: str, words: str) -> Kind:
     # Buckets and keys, which are in the URL, may have any words.
     if _METADATA_SERVICE in text or "metadata" in _URL.sub("", text).lower():
         return Kind.NO_CREDENTIALS
-    return Kind.UNREACHABLE if _NO_CONNECTION in words else Kind.BROKEN_OFF
+    return Kind.UNREACHABLE if _NO_CONNECTION.search(words) else Kind.BROKEN_OFF
 
 
 def _answer(data: Any, result: Any, first_byte_s: float) -> Answer:
