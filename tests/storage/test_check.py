@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,6 +205,43 @@ def test_serve_shows_the_credentials_on_a_terminal(server_dir: Path) -> None:
     assert process.wait() == 0
     os.close(controller)
     assert b"export AWS_ENDPOINT_URL=http://127.0.0.1:" in said
+
+
+MISSED = """
+import signal, sys, threading
+from pathlib import Path
+from cm4storage.storage.embedded import serve_foreground
+
+class Console:
+    # Behind the first words the signal comes to another thread, and so does not end what the main
+    # thread waits in. Not before: the server would inherit that.
+    isatty, write = sys.stdout.isatty, sys.stdout.write
+    def flush(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        sys.stdout.flush()
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+serve_foreground(Path(sys.argv[1]), Console())
+"""
+
+
+def test_serve_hears_a_signal_that_does_not_end_its_wait(server_dir: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", MISSED, str(server_dir)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(0.3)
+    process.terminate()
+    try:
+        said, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert said.endswith("stopping\n")
+    assert process.returncode == 0
 
 
 def test_what_serve_shows_of_azure_is_what_azures_own_library_takes(server_dir: Path) -> None:

@@ -10,6 +10,7 @@ import signal
 from typing import TYPE_CHECKING, TextIO
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.core.waiting import TURN_S
 from cm4storage.storage.embedded.client import EmbeddedServer, connect
 from cm4storage.storage.embedded.logs import tail
 from cm4storage.storage.embedded.paths import ServerPaths
@@ -46,7 +47,9 @@ def serve_foreground(
     with connect(server_dir, kind) as server, _signals_as_bytes() as stop:
         console.write(_announcement(server, shows_credentials=shows))
         console.flush()
-        ready, _, _ = select.select([stop, server.fileno()], [], [])
+        ready: list[int] = []
+        while not ready:  # in turns: a signal an instant before the call does not end it
+            ready, _, _ = select.select([stop, server.fileno()], [], [], TURN_S)
         if stop not in ready:
             raise StorageFault(
                 f"the embedded {server.kind.title} server has stopped",
