@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from azure.storage.blob import BlobServiceClient
@@ -169,18 +169,24 @@ serve_foreground(Path(sys.argv[1]), sys.stdout)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_stays_until_a_signal_and_keeps_the_credentials_out_of_a_pipe(
-    server_dir: Path, number: signal.Signals
-) -> None:
+def serving(program: str, server_dir: Path) -> tuple[subprocess.Popen[str], IO[str]]:
+    """Start a program that serves; return it and what it says."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(server_dir)],
+        [sys.executable, "-c", program, str(server_dir)],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(SOURCE)},
     )
     assert process.stdout is not None
-    assert re.match(r"S3 endpoint http://127\.0\.0\.1:\d+, bucket", process.stdout.readline())
+    return process, process.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_stays_until_a_signal_and_keeps_the_credentials_out_of_a_pipe(
+    server_dir: Path, number: signal.Signals
+) -> None:
+    process, stdout = serving(SERVE, server_dir)
+    assert re.match(r"S3 endpoint http://127\.0\.0\.1:\d+, bucket", stdout.readline())
     assert sorted(processes_of(server_dir).values()) == ["server", "supervisor"]
     process.send_signal(number)
     said, _ = process.communicate()
@@ -226,14 +232,8 @@ serve_foreground(Path(sys.argv[1]), Console())
 
 
 def test_serve_hears_a_signal_that_does_not_end_its_wait(server_dir: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", MISSED, str(server_dir)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(SOURCE)},
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    process, stdout = serving(MISSED, server_dir)
+    stdout.readline()
     time.sleep(0.3)
     process.terminate()
     try:

@@ -43,23 +43,22 @@ class Hub(LocalProcesses):
                 selector.register(rank.connection, selectors.EVENT_READ, number)
             while not all(rank.is_done for rank in self.processes):
                 for key, _ in selector.select(TURN_S):
-                    if not self.processes[key.data].inbox.receive():
-                        selector.unregister(key.fileobj)
-                        self._require_done(key.data)
                     self._take(key.data, advance)
+                    if self.processes[key.data].is_done:
+                        selector.unregister(key.fileobj)
                 STOP.check()
         return [self._results[number] for number in range(self._size)]
 
     def _take(self, number: int, advance: Callable[[int], None]) -> None:
-        rank = self.processes[number]
-        for message in rank.inbox.messages():
+        for message in self.messages(number):
             kind = message["kind"]
             if kind == "error":
                 raise error_of(message, self.name(number))
             if kind == "progress":
                 advance(int(message["units"]))
             elif kind == "result":
-                self._results[number], rank.is_done = message["value"], True
+                self._results[number] = message["value"]
+                self.processes[number].is_done = True
             else:
                 self._waits_in[number] = message
         self._let_go()
@@ -76,14 +75,3 @@ class Hub(LocalProcesses):
         waiting.clear()
         for number in range(self._size):
             self.tell(number, {"values": values if number == 0 else None})
-
-    def _require_done(self, number: int) -> None:
-        """Refuse the end of a rank that has not told its result."""
-        rank = self.processes[number]
-        for message in rank.inbox.messages():
-            if message["kind"] == "error":
-                raise error_of(message, self.name(number))
-            if message["kind"] == "result":
-                self._results[number], rank.is_done = message["value"], True
-        if not rank.is_done:
-            raise self.death(number)

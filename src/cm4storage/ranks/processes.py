@@ -19,7 +19,7 @@ from cm4storage.core.lifeline import RELEASE_TIMEOUT_S, Lifeline
 from cm4storage.ranks.messages import Inbox, send
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from typing_extensions import Self
 
@@ -122,6 +122,20 @@ class LocalProcesses:
             send(self.processes[number].connection, message)
         except OSError as error:
             raise self.death(number) from error
+
+    def messages(self, number: int) -> Iterator[dict[str, Any]]:
+        """Take what a process has sent, waiting for the first byte, and yield its messages.
+
+        Raises
+        ------
+        ProcessDied
+            In the end, if the connection has ended before the process was done.
+        """
+        each = self.processes[number]
+        is_open = each.inbox.receive()
+        yield from each.inbox.messages()
+        if not is_open and not each.is_done:
+            raise self.death(number)
 
     def death(self, number: int) -> StorageBenchmarkError:
         """Return the error that tells how a process has ended."""

@@ -134,8 +134,8 @@ class ReaderPool:
         self._bell = os.eventfd(0)
         stack.callback(os.close, self._bell)
         self.shared = SharedMemory(memory, places)
-        view = self.shared.view(places.slots * places.shape.batch_bytes)
-        self.batches = as_batches(view, places.slots, places.shape)
+        rows = self.shared.view(places.rows_bytes)
+        self.batches = as_batches(rows, places.slots, places.shape)
         common = order.workload, order.split, self._uri, order.entropy, self._on_error
         job = ReaderJob(*common, memory, self._bell).to_document()
         inherited = memory, self._bell
@@ -156,10 +156,7 @@ class ReaderPool:
             self.wait(lambda number, _message: ready.add(number))
 
     def _receive(self, number: int, hear: Callable[[int, dict[str, Any]], None]) -> None:
-        inbox = self._running.processes[number].inbox
-        if not inbox.receive():
-            raise self._running.death(number)
-        for message in inbox.messages():
+        for message in self._running.messages(number):
             if message["kind"] == "error":
                 raise error_of(message)
             hear(number, message)

@@ -72,6 +72,11 @@ class Places:
         return -(-words * _WORD_BYTES // mmap.PAGESIZE) * mmap.PAGESIZE
 
     @property
+    def rows_bytes(self) -> int:
+        """The size of all rows."""
+        return self.slots * self.shape.batch_bytes
+
+    @property
     def reader_words(self) -> int:
         """How many words each reader has."""
         return _READER_WORDS + self.slots
@@ -79,7 +84,7 @@ class Places:
     @property
     def total_bytes(self) -> int:
         """The size of all of it."""
-        return self.rows_start + self.slots * self.shape.batch_bytes
+        return self.rows_start + self.rows_bytes
 
     def make_descriptor(self) -> int:
         """Return the descriptor of such memory, zeros, that no file system knows of."""

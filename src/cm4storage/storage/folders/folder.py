@@ -177,7 +177,7 @@ class FolderStore(ABC):
         try:
             return in_folder(
                 lambda: self._new_files.create(path, self.write_flags),
-                lambda: self._make_folder(os.path.dirname(path)),
+                lambda: self._make_folder(folder_of(path)),
             )
         except OSError as error:
             raise self._create_fault(error, path) from error
