@@ -38,8 +38,8 @@ def field(number, body):
     return varint(number << 3 | 2) + varint(len(body)) + body
 
 
-def feature(*lists):
-    return b"".join(lists)
+def group(number, body):
+    return varint(number << 3 | 3) + body + varint(number << 3 | 4)
 
 
 def entry(key, value):
@@ -75,6 +75,10 @@ def images_of(data, memory_source):
         varint(9 << 3 | 1) + bytes(8) + varint(8 << 3 | 5) + bytes(4) + example(IMAGE),
         example(field(1, field(2, bytes_list(b"pixels")) + field(1, b"image"))),
         example(entry(b"image2", bytes_list(b"no")), IMAGE),
+        example(IMAGE) + group(5, field(1, b"unknown") + varint(3 << 3) + varint(7)),
+        example(IMAGE, group(1, entry(b"image", bytes_list(b"no")))),
+        example(entry(b"image", bytes_list(b"pixels") + group(2, group(1, b"") + bytes(0)))),
+        example(entry(b"image", group(1, varint(1 << 3 | 5) + bytes(4)) + bytes_list(b"pixels"))),
     ],
 )
 def test_what_protocol_buffers_allow_is_read_as_they_read_it(message, memory_source):
@@ -108,6 +112,10 @@ def test_what_protocol_buffers_allow_is_read_as_they_read_it(message, memory_sou
         example(IMAGE) + varint(4 << 3 | 5) + bytes(3),
         example(IMAGE) + b"\xff" * 40,
         example(IMAGE) + b"\x0b",
+        example(IMAGE) + b"\x0b\x14",
+        example(IMAGE) + b"\x0c",
+        example(IMAGE) + b"\x0b" * 101 + b"\x0c" * 101,
+        example(IMAGE, group(5, field(1, b"cut off"))[:-1]),
         example(IMAGE) + b"\x02\x00",
         b"\xff" * 100,
     ],

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LENGTH_DELIMITED = 2
+_VARINT, _LENGTH_DELIMITED, _GROUP, _END_OF_GROUP = 0, 2, 3, 4
 _FIXED_BYTES = {1: 8, 5: 4}
+_DEEPEST_GROUPS = 100
 _LONGEST_VARINT_BYTES = 10
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 
@@ -128,27 +129,59 @@ def _bodies(message: memoryview, within: tuple[int, int], wanted: int) -> Iterat
 def _fields(message: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield number, start and end of the length-delimited fields; others are skipped."""
     while at < end:
-        tag, at = _read_varint(message, at, end)
-        number, kind = tag >> 3, tag & 7
-        if number == 0:
-            raise ValueError("a field has the number 0")
+        number, kind, at = _read_tag(message, at, end)
         if kind == _LENGTH_DELIMITED:
-            length, at = _read_varint(message, at, end)
-            _require_room(at, length, end)
-            yield number, at, at + length
-            at += length
-        elif kind == 0:
-            _, at = _read_varint(message, at, end)
-        elif kind in _FIXED_BYTES:
-            _require_room(at, _FIXED_BYTES[kind], end)
-            at += _FIXED_BYTES[kind]
+            start, at = _sized_body(message, at, end)
+            yield number, start, at
+        elif kind == _GROUP:
+            at = _end_of_group(message, number, at, end)
         else:
-            raise ValueError(f"a field has the wire type {kind}")
+            at = _end_of_number(message, kind, at, end)
 
 
-def _require_room(at: int, length: int, end: int) -> None:
+def _read_tag(message: memoryview, at: int, end: int) -> tuple[int, int, int]:
+    """Return a field's number and wire type, and where what follows them starts."""
+    tag, at = _read_varint(message, at, end)
+    if tag >> 3 == 0:
+        raise ValueError("a field has the number 0")
+    return tag >> 3, tag & 7, at
+
+
+def _sized_body(message: memoryview, at: int, end: int) -> tuple[int, int]:
+    length, start = _read_varint(message, at, end)
+    return start, _require_room(start, length, end)
+
+
+def _end_of_number(message: memoryview, kind: int, at: int, end: int) -> int:
+    if kind == _VARINT:
+        return _read_varint(message, at, end)[1]
+    if kind not in _FIXED_BYTES:
+        raise ValueError(f"a field has the wire type {kind}")
+    return _require_room(at, _FIXED_BYTES[kind], end)
+
+
+def _end_of_group(message: memoryview, number: int, at: int, end: int) -> int:
+    """Return where a group ends: no field that matters here is one, but an unknown one may be."""
+    inside = [number]
+    while inside:
+        number, kind, at = _read_tag(message, at, end)
+        if kind == _LENGTH_DELIMITED:
+            _, at = _sized_body(message, at, end)
+        elif kind == _GROUP:
+            inside.append(number)
+            if len(inside) > _DEEPEST_GROUPS:
+                raise ValueError("the groups of a field are too deep")
+        elif kind != _END_OF_GROUP:
+            at = _end_of_number(message, kind, at, end)
+        elif inside.pop() != number:
+            raise ValueError("a group ends that has not begun")
+    return at
+
+
+def _require_room(at: int, length: int, end: int) -> int:
     if at + length > end:
         raise ValueError("a field is longer than its message")
+    return at + length
 
 
 def _read_varint(message: memoryview, at: int, end: int) -> tuple[int, int]:
