@@ -42,6 +42,18 @@ def long(session: nox.Session, mark: str) -> None:
     session.run("pytest", "-m", mark, *session.posargs, env=environment)
 
 
+@nox.session
+def search(session: nox.Session) -> None:
+    """Let hypothesis look for new examples that fail; ``-- 10`` does so ten times."""
+    session.install("--editable", ".[test]")
+    repositories = session.create_tmp()
+    for _ in range(int(*session.posargs[:1] or ["3"])):
+        session.run(
+            "pytest", "-m", "hypothesis", "--hypothesis-profile=search",
+            env={"CM_REPOS": f"{repositories}/cm"},
+        )  # fmt: skip
+
+
 def python_with(session: nox.Session, *packages: str) -> str:
     """Return the Python of another environment, which has these packages and none of ours."""
     place = str(Path(session.create_tmp(), "other").resolve())

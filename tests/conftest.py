@@ -8,11 +8,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cm4storage.cli.main import main
 from cm4storage.storage.folders.alignment import memory_file_system
 from cm4storage.storage.location import StoreLocation
 from cm4storage.workload.resolve import Request, resolve
+
+# Each change is judged by the same examples; `nox -s search` looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search", print_blob=True)
+settings.load_profile("same")
 
 TESTS = Path(__file__).parent
 LONG = (

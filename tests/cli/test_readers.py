@@ -104,4 +104,4 @@ def test_memory_that_cannot_be_had_is_told(cm4storage, data):
     limit = (resource.RLIMIT_FSIZE, (20_000, 20_000))  # counts for memory behind a descriptor, too
     done = cm4storage("run", *data, preexec_fn=lambda: resource.setrlimit(*limit))
     assert done.returncode == 1, done
-    assert "cannot start 2 reader processes: [Errno 27] File too large" in done.stderr
+    assert "cannot start the reader processes: [Errno 27] File too large" in done.stderr

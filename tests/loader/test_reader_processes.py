@@ -222,7 +222,7 @@ def test_a_start_that_fails_is_told_and_leaves_nothing(small_workload, root, mon
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", popen)
-    told = f"cannot start 3 reader processes: .*{os.strerror(number)}"
+    told = f"cannot start the reader processes: .*{os.strerror(number)}"
     with pytest.raises(UserError, match=told) as caught:
         reading(workload, folder, PROCESSES)
     assert "read_threads=3" in caught.value.where

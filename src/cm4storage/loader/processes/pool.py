@@ -39,59 +39,41 @@ _SHORT_OF: Final = frozenset(
 _TURN_MS: Final = int(TURN_S * 1000)
 
 
-class ReaderPool:
-    """As many reader processes as ``reader.read_threads`` says, for all epochs of a split.
-
-    They are started by `make_ready`, and are there until `close`.
+class RunningReaders:
+    """Reader processes that run, and the memory that they fill.
 
     Attributes
     ----------
-    size : int
     shared : SharedMemory
     batches : numpy.ndarray
         Shape (slots, batch size, *sample shape).
     """
 
-    shared: SharedMemory
-    batches: npt.NDArray[np.generic]
+    def __init__(
+        self,
+        processes: LocalProcesses,
+        bell: int,
+        shared: SharedMemory,
+        batches: npt.NDArray[np.generic],
+    ) -> None:
+        self.shared, self.batches = shared, batches
+        self._processes, self._bell = processes, bell
+        connections = [each.connection.fileno() for each in processes.processes]
+        self.size = len(connections)
+        self._numbers = {descriptor: number for number, descriptor in enumerate(connections)}
+        self._poll = select.poll()
+        for descriptor in (bell, *connections):
+            self._poll.register(descriptor, select.POLLIN)
 
-    def __init__(self, order: RunOrder, uri: str, on_error: OnError) -> None:
-        self._order, self._uri, self._on_error = order, uri, on_error
-        self._places = Places.of(order.workload, order.split)
-        self.size = self._places.readers
-        self._stack = contextlib.ExitStack()
-        self._processes: LocalProcesses | None = None
-
-    def make_ready(self) -> None:
-        """Start the readers unless they are there, and wait until all can read.
-
-        Raises
-        ------
-        UserError
-            If the system does not give what they need.
-        """
-        if self._processes is not None:
-            return
-        try:
-            with contextlib.ExitStack() as stack:
-                stack.callback(self._forget)
-                self._start(stack)
-                self._stack = stack.pop_all()
-        except OSError as error:
-            if error.errno not in _SHORT_OF:
-                raise
-            reader = self._order.workload.reader
-            raise UserError(
-                f"cannot start {self.size} reader processes: {error}",
-                where=f"reader.read_threads={reader.read_threads}, "
-                f"reader.prefetch_size={reader.prefetch_size}",
-                advice="use fewer, or raise the limits of processes, open files and memory "
-                "(ulimit -a)",
-            ) from error
+    def await_ready(self) -> None:
+        """Wait until all can read."""
+        ready: set[int] = set()
+        while len(ready) < self.size:
+            self.wait(lambda number, _message: ready.add(number))
 
     def tell(self, reader: int, message: dict[str, Any]) -> None:
         """Send a message to a reader."""
-        self._running.tell(reader, message)
+        self._processes.tell(reader, message)
 
     def wait(self, hear: Callable[[int, dict[str, Any]], None]) -> None:
         """Wait until a reader rings the bell or sends messages; `hear` gets them, with its number.
@@ -108,67 +90,89 @@ class ReaderPool:
                 self._receive(self._numbers[descriptor], hear)
         STOP.check()
 
-    def epoch(self, number: int, steps: int) -> ProcessReaders:
-        """Return the batches of an epoch; the readers must be ready."""
-        return ProcessReaders(self, number, steps)
-
-    def close(self) -> None:
-        """End all readers."""
-        self._stack.close()
-
-    def _forget(self) -> None:
-        """Let go of the processes and of the memory of the batches."""
-        self._processes = None
-        vars(self).pop("shared", None)
-        vars(self).pop("batches", None)
-
-    @property
-    def _running(self) -> LocalProcesses:
-        assert self._processes is not None
-        return self._processes
-
-    def _start(self, stack: contextlib.ExitStack) -> None:
-        places, order = self._places, self._order
-        memory = places.make_descriptor()
-        stack.callback(os.close, memory)
-        self._bell = os.eventfd(0)
-        stack.callback(os.close, self._bell)
-        self.shared = SharedMemory(memory, places)
-        rows = self.shared.view(places.rows_bytes)
-        self.batches = as_batches(rows, places.slots, places.shape)
-        common = order.workload, order.split, self._uri, order.entropy, self._on_error
-        job = ReaderJob(*common, memory, self._bell).to_document()
-        inherited = memory, self._bell
-        self._processes = LocalProcesses(
-            _MODULE, self.size, job, kind="reader process", inherited=inherited
-        )
-        stack.enter_context(self._processes)
-        self._await_all()
-
-    def _await_all(self) -> None:
-        connections = [each.connection.fileno() for each in self._running.processes]
-        self._numbers = {descriptor: number for number, descriptor in enumerate(connections)}
-        self._poll = select.poll()
-        for descriptor in (self._bell, *connections):
-            self._poll.register(descriptor, select.POLLIN)
-        ready: set[int] = set()
-        while len(ready) < self.size:
-            self.wait(lambda number, _message: ready.add(number))
-
     def _receive(self, number: int, hear: Callable[[int, dict[str, Any]], None]) -> None:
-        for message in self._running.messages(number):
+        for message in self._processes.messages(number):
             if message["kind"] == "error":
                 raise error_of(message)
             hear(number, message)
 
 
+class ReaderPool:
+    """As many reader processes as ``reader.read_threads`` says, for all epochs of a split.
+
+    They are started by `make_ready`, and are there until `close`.
+    """
+
+    def __init__(self, order: RunOrder, uri: str, on_error: OnError) -> None:
+        self._order, self._uri, self._on_error = order, uri, on_error
+        self._stack = contextlib.ExitStack()
+        self._readers: RunningReaders | None = None
+
+    def make_ready(self) -> None:
+        """Start the readers unless they are there, and wait until all can read.
+
+        Raises
+        ------
+        UserError
+            If the system does not give what they need.
+        """
+        if self._readers is not None:
+            return
+        try:
+            with contextlib.ExitStack() as stack:
+                readers = self._start(stack)
+                readers.await_ready()
+                self._stack = stack.pop_all()
+        except OSError as error:
+            if error.errno not in _SHORT_OF:
+                raise
+            raise self._shortage(error) from error
+        self._readers = readers
+
+    def epoch(self, number: int, steps: int) -> ProcessReaders:
+        """Return the batches of an epoch; the readers must be ready."""
+        assert self._readers is not None
+        return ProcessReaders(self._readers, number, steps)
+
+    def close(self) -> None:
+        """End all readers, and let go of the memory of the batches."""
+        self._readers = None
+        self._stack.close()
+
+    def _start(self, stack: contextlib.ExitStack) -> RunningReaders:
+        order = self._order
+        places = Places.of(order.workload, order.split)
+        memory = places.make_descriptor()
+        stack.callback(os.close, memory)
+        bell = os.eventfd(0)
+        stack.callback(os.close, bell)
+        shared = SharedMemory(memory, places)
+        batches = as_batches(shared.view(places.rows_bytes), places.slots, places.shape)
+        common = order.workload, order.split, self._uri, order.entropy, self._on_error
+        job = ReaderJob(*common, memory, bell).to_document()
+        processes = LocalProcesses(
+            _MODULE, places.readers, job, kind="reader process", inherited=(memory, bell)
+        )
+        stack.enter_context(processes)
+        return RunningReaders(processes, bell, shared, batches)
+
+    def _shortage(self, error: OSError) -> UserError:
+        reader = self._order.workload.reader
+        return UserError(
+            f"cannot start the reader processes: {error}",
+            where=f"reader.read_threads={reader.read_threads}, "
+            f"reader.prefetch_size={reader.prefetch_size}",
+            advice="use fewer, or raise the limits of processes, open files and memory (ulimit -a)",
+        )
+
+
 class ProcessReaders:
     """The batches of one epoch, filled by reader processes. A context manager."""
 
-    def __init__(self, pool: ReaderPool, number: int, steps: int) -> None:
-        self._pool = pool
-        self._shared = pool.shared
-        self._slots = len(pool.batches)
+    def __init__(self, readers: RunningReaders, number: int, steps: int) -> None:
+        self._readers = readers
+        self._shared = readers.shared
+        self._slots = len(readers.batches)
         self._number = number
         self._steps = steps
         self._released = 0
@@ -177,27 +181,27 @@ class ProcessReaders:
     def __enter__(self) -> ProcessReaders:
         self._shared.clear()
         message = {"kind": "epoch", "number": self._number, "steps": self._steps}
-        for reader in range(self._pool.size):
-            self._pool.tell(reader, message)
+        for reader in range(self._readers.size):
+            self._readers.tell(reader, message)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        while kind is None and len(self._counters) < self._pool.size:
-            self._pool.wait(self._hear)
+        while kind is None and len(self._counters) < self._readers.size:
+            self._readers.wait(self._hear)
 
     def take(self, step: int) -> npt.NDArray[np.generic]:
         """Return the batch of a step; wait until it is full."""
         if not self._shared.is_full(step):
             self._await(step)
         fence()  # before the rows are looked at
-        batch: npt.NDArray[np.generic] = self._pool.batches[step % self._slots]
+        batch: npt.NDArray[np.generic] = self._readers.batches[step % self._slots]
         return batch
 
     def release(self, step: int) -> None:
         """Give the batch of a step back."""
         self._released = step + 1
         for reader in self._shared.release(step + 1):
-            self._pool.tell(reader, {"kind": "released"})
+            self._readers.tell(reader, {"kind": "released"})
 
     def counters(self) -> ReadCounters:
         """Return what all readers have done; call it after the epoch."""
@@ -216,7 +220,7 @@ class ProcessReaders:
         self._shared.let_loop_wait(waits=True)
         try:
             while not self._shared.is_full(step):
-                self._pool.wait(self._hear)
+                self._readers.wait(self._hear)
         finally:
             self._shared.let_loop_wait(waits=False)
 
