@@ -9,6 +9,14 @@ import sys
 from cm4storage.core.waiting import STOP, Terminated
 
 
+def _let_blas_sleep() -> None:
+    """Let the threads that numpy starts for its BLAS sleep until they have something to do.
+
+    Else each of them spins for some 0.1 s at every start, on a core that others may need.
+    """
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2**4 cycles; the default is 2**26
+
+
 def _end_quietly() -> None:
     """Let a signal raise nothing any more: there is nothing left to be cleaned up."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -28,6 +36,7 @@ def run() -> None:
     the interpreter shuts down, when nothing is left to be interrupted.
     """
     code = 130
+    _let_blas_sleep()
     sys.unraisablehook = _pass_over_signals
     try:
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is under nohup

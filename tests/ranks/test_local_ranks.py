@@ -42,6 +42,11 @@ def test_ranks_gather_in_order_and_only_in_rank_0():
     assert sorted(progress) == [1, 2, 3]
 
 
+def test_a_rank_has_no_threads_for_numpy(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert [after - before for before, after in run("calculate", 2)] == [0, 0]
+
+
 def test_a_single_process_speaks_with_itself():
     alone = SingleProcess()
     assert (alone.barrier(), alone.gather({"a": 1})) == (None, [{"a": 1}])

@@ -8,7 +8,6 @@ xxh3-128 of its bytes in hex.
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -166,6 +165,8 @@ def write_files(store: Store, entries: Iterable[FileEntry]) -> Listed:
     They are taken first, and written then: they may take hours to come, and the store may be in
     use on the way. Until then long lists are in a temporary file.
     """
+    import tempfile
+
     import xxhash
 
     hasher, files, total_bytes = xxhash.xxh3_128(), 0, 0
@@ -186,6 +187,8 @@ def _add(spool: IO[bytes], text: bytes) -> None:
     try:
         spool.write(text)
     except OSError as error:
+        import tempfile
+
         raise StorageFault(
             f"cannot keep the list of files: {error.strerror}",
             where=tempfile.gettempdir(),

@@ -220,9 +220,13 @@ def _allow_descriptors(count: int) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment, in which a rank finds the same source as we run."""
+    """Return our environment, in which a rank finds the same source as we run.
+
+    No rank has threads for numpy's BLAS, which it does not use: there would be as many of them as
+    cores, in each.
+    """
     root = Path(cm4storage.__file__).resolve().parents[1]
-    variables = dict(os.environ)
+    variables = {"OPENBLAS_NUM_THREADS": "1"} | os.environ
     if root.name not in ("site-packages", "dist-packages"):
         known = variables.get("PYTHONPATH")
         variables["PYTHONPATH"] = f"{root}{os.pathsep}{known}" if known else str(root)
