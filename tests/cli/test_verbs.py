@@ -127,6 +127,20 @@ def test_a_training_waits_for_nothing_that_only_checkpoints_need(verb):
     assert done.stdout.strip() == "[]"
 
 
+def test_the_check_that_each_run_begins_with_loads_nothing_for_services(tmp_path):
+    program = (
+        "import sys\n"
+        "from cm4storage.cli import main\n"
+        "assert main(['check', '--brief', '--data_dir=data']) == 0\n"
+        "late = {'numpy', 'ssl', 'email', 'cm4storage.storage.diagnosis.runner'}\n"
+        "print(sorted(late & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_generate_says_why_and_finds_again(cm4storage, workload_file, tmp_path):
     options = [f"--workload={workload_file()}", "--data_dir=data", "--result_file=result.json"]
     first, second = cm4storage("generate", *options), cm4storage("generate", *options)

@@ -20,9 +20,10 @@ from cm4storage.cli import check
 from cm4storage.core.waiting import STOP
 from cm4storage.report.console import Console
 from cm4storage.storage.check import check_store
-from cm4storage.storage.diagnosis import cleaning, diagnose, measuring, object_probes, runner
+from cm4storage.storage.diagnosis import cleaning, measuring, object_probes, runner
 from cm4storage.storage.diagnosis.bench import Access, Bench
 from cm4storage.storage.diagnosis.ledger import GivenUp, Ledger
+from cm4storage.storage.diagnosis.runner import diagnose
 from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.objects.obstore_client import ObstoreClient
@@ -30,7 +31,7 @@ from cm4storage.storage.objects.obstore_client import ObstoreClient
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from cm4storage.storage.diagnosis import Finding
+    from cm4storage.storage.diagnosis.findings import Finding
     from cm4storage.storage.embedded import EmbeddedServer
 
     Deed = Callable[[], None]

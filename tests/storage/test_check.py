@@ -32,7 +32,7 @@ from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.objects import service
 
 if TYPE_CHECKING:
-    from cm4storage.storage.diagnosis import Finding
+    from cm4storage.storage.diagnosis.findings import Finding
 
 STEPS = ["open", "write", "read", "read range", "stat", "list", "delete"]
 

@@ -25,8 +25,9 @@ from listening import Listener
 from server_processes import SOURCE
 
 from cm4storage.core.errors import StorageFault
-from cm4storage.storage.diagnosis import Diagnosis, Finding, diagnose, operations
+from cm4storage.storage.diagnosis import operations
 from cm4storage.storage.diagnosis.bench import Access, Bench
+from cm4storage.storage.diagnosis.runner import diagnose
 from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.location import StoreLocation
 from cm4storage.storage.wrapper import StoreWrapper
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from cm4storage.storage.diagnosis.findings import Diagnosis, Finding
     from cm4storage.storage.embedded import EmbeddedServer
 
 SECRET = "planted-secret-5f2c"
@@ -304,7 +306,7 @@ def test_plain_http_behind_https_is_found() -> None:
 
 
 AS_NOBODY = """
-import os, sys
+import locale, os, shutil, sys
 from cm4storage.cli.main import main
 import cm4storage.cli.check, cm4storage.storage.diagnosis.runner, cm4storage.report.console, xxhash
 if os.geteuid() == 0:

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 from tls_front import TlsFront
 
-from cm4storage.storage.diagnosis import Finding, diagnose, s3_probes
+from cm4storage.storage.diagnosis import s3_probes
 from cm4storage.storage.diagnosis.bench import Access, Bench
-from cm4storage.storage.diagnosis.findings import NotTried, Observation
+from cm4storage.storage.diagnosis.findings import Finding, NotTried, Observation
+from cm4storage.storage.diagnosis.runner import diagnose
 from cm4storage.storage.diagnosis.services import Endpoint, credentials_source, endpoint_url_of
 from cm4storage.storage.folders.file import FileStore
 from cm4storage.storage.location import StoreLocation

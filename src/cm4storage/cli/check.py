@@ -9,14 +9,13 @@ from cm4storage.cli import options
 from cm4storage.core.errors import ExitCode
 from cm4storage.core.units import format_bytes, format_seconds
 from cm4storage.storage.check import check_store
-from cm4storage.storage.diagnosis import diagnose
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
     from cm4storage.report.console import Console
-    from cm4storage.storage.diagnosis import Diagnosis, Finding
+    from cm4storage.storage.diagnosis.findings import Diagnosis, Finding
     from cm4storage.storage.location import StoreLocation
 
 _NAME_WIDTH = 12
@@ -43,6 +42,12 @@ def execute(args: argparse.Namespace, console: Console) -> int:
     place = options.location(args)
     if args.brief:
         return _check_briefly(args, place, console)
+    return _check_thoroughly(args, place, console)
+
+
+def _check_thoroughly(args: argparse.Namespace, place: StoreLocation, console: Console) -> int:
+    from cm4storage.storage.diagnosis.runner import diagnose
+
     lines = (lambda _line: None) if args.json else console.show
     lines(f"{place.uri}{_server_of(place)}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -102,7 +101,7 @@ def check_store(
             store = stack.enter_context(
                 open_store(location, share_lifeline=share_lifeline, retry_limit_s=CHECK_LIMIT_S)
             )
-        key, ledger = f"cm4storage-probe-{secrets.token_hex(8)}", Ledger()
+        key, ledger = f"cm4storage-probe-{os.urandom(8).hex()}", Ledger()
         try:
             _try_out(store, key, ledger, steps)
         except BaseException as error:

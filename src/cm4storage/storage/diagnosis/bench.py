@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -72,7 +71,7 @@ class Bench:
     endpoint: Endpoint | None = None
     http_date: tuple[float, float] | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
-    folder: str = field(default_factory=lambda: f"cm4storage-probe-{secrets.token_hex(8)}")
+    folder: str = field(default_factory=lambda: f"cm4storage-probe-{os.urandom(8).hex()}")
     ledger: Ledger = field(default_factory=Ledger)
     _made_folders: list[Path] = field(default_factory=list)
 
