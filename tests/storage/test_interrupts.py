@@ -49,6 +49,52 @@ except (KeyboardInterrupt, Stopped) as error:
 """
 
 
+AT_EACH_STEP = """
+import os, signal, sys, time
+from cm4storage.storage import interruptible
+class Stopped(BaseException):
+    pass
+def outcome_of(step):
+    steps = 0
+    def trace(frame, event, _):
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            steps += 1
+            if steps == step:
+                raise Stopped
+        return trace
+    sys.settrace(trace)
+    try:
+        interruptible.call(lambda: time.sleep(0.005))
+    except Stopped:
+        return 1
+    return 0
+step, pid = 1, 1
+while True:
+    pid = os.fork()
+    if not pid:
+        signal.alarm(60)
+        os._exit(outcome_of(step))  # any other error ends with a traceback, and with 1, too
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status != 1:
+        print(step, status)
+        break
+    step += 1
+"""
+
+
+def test_what_a_handler_raises_comes_out_as_itself_at_whatever_step_it_is_raised() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EACH_STEP], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+    )  # fmt: skip
+    steps, status = map(int, done.stdout.split())
+    assert done.stderr == ""
+    assert steps > 20, "it ended before there was much to interrupt"
+    assert status == 0
+
+
 @pytest.mark.parametrize(
     ("call", "number", "said"),
     [

@@ -6,6 +6,7 @@ SIGTERM until it gives up.
 
 from __future__ import annotations
 
+import _thread
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -27,12 +28,13 @@ def call(function: Callable[[], T], on_abandon: Callable[[], None] | None = None
     on_abandon : callable, optional
         Called then, to tell `function` that nobody wants its result any more.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.get_ident() != threading.main_thread().ident:
         return function()
     task = _Task(function)
     try:
-        threading.Thread(target=task.run, name="blocking-call", daemon=True).start()
-        while not task.done.wait(TURN_S):
+        # What `threading` waits with becomes another error where a signal's handler raises in it.
+        _thread.start_new_thread(task.run, ())
+        while not task.running.acquire(timeout=TURN_S):
             STOP.check()
     except BaseException:
         if on_abandon is not None:
@@ -50,7 +52,8 @@ class _Task(Generic[T]):
         self._function = function
         self.results: list[T] = []
         self.error: BaseException | None = None
-        self.done = threading.Event()
+        self.running = _thread.allocate_lock()
+        self.running.acquire()
 
     def run(self) -> None:
         try:
@@ -58,4 +61,4 @@ class _Task(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self.error = error
         finally:
-            self.done.set()
+            self.running.release()
