@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import digest
+from cm4storage.core.records import dataclass
 from cm4storage.workload.model import plain
 from cm4storage.workload.sections import DatasetSection
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import dataclass
 from cm4storage.dataset import manifest as manifests
 from cm4storage.dataset.digests import expect_as_generated, open_to_read
 from cm4storage.dataset.identity import Identity

@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 import re
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.records import dataclass
 from cm4storage.core.units import MIB
 from cm4storage.core.waiting import result_of
 from cm4storage.dataset import manifest as manifests

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.memory import peak_memory_bytes
+from cm4storage.core.records import asdict, dataclass, field
 from cm4storage.dataset.opening import open_dataset
 from cm4storage.loader.limits import Conduct
 from cm4storage.loader.plugins import Plugins

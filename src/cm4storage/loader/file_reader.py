@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.errors import StorageFault
+from cm4storage.core.records import dataclass, field
 from cm4storage.formats.format import DirectFormat, SteppedSource
 from cm4storage.loader.sampling import Counts
 from cm4storage.results.histogram import Histogram

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.memory import machine_memory_bytes
+from cm4storage.core.records import dataclass, replace
 from cm4storage.core.units import format_bytes
 from cm4storage.workload.plan import Plan
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import dataclass
 
 OnError = Literal["stop", "skip"]
 Readers = Literal["threads", "processes"]

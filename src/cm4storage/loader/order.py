@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from cm4storage.core.canonical import sha256
+from cm4storage.core.records import dataclass, field
 from cm4storage.workload.permutation import Permutation
 from cm4storage.workload.plan import Plan, Split
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from cm4storage.core.records import dataclass
 from cm4storage.loader.order import RunOrder, ShuffledOrder
 from cm4storage.loader.sampled_order import PaddedOrder
 from cm4storage.workload.plan import Plan, Split

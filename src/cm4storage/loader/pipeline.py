@@ -13,11 +13,11 @@ import math
 import threading
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import StorageFault, UserError
+from cm4storage.core.records import dataclass
 from cm4storage.core.units import MIB
 from cm4storage.formats.format import format_of
 from cm4storage.loader.file_reader import FileReader, ReadCounters

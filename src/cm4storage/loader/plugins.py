@@ -6,9 +6,9 @@ of an entry point in its group. docs/guide/plugins.md has an example of each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cm4storage.core.records import dataclass, names_of
 from cm4storage.plugins.naming import load_named
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Plugins:
 
     def given(self) -> list[str]:
         """Return the names of the parts that are in here."""
-        return [each.name for each in fields(self) if getattr(self, each.name) is not None]
+        return [name for name in names_of(self) if getattr(self, name) is not None]
 
     def completed(self, workload: Workload) -> Plugins:
         """Return these plugins, and for those that are missing the ones that a workload names.

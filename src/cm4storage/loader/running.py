@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import dataclass
 from cm4storage.core.units import format_count, format_seconds
 from cm4storage.loader.limits import Conduct, Limits
 from cm4storage.loader.phase import Phase

@@ -9,10 +9,10 @@ import contextlib
 import os
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from cm4storage.core.records import dataclass, field
 from cm4storage.results.histogram import Histogram
 from cm4storage.results.time_series import HEADER, Sample
 

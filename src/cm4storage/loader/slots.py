@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import threading
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from cm4storage.core.errors import UserError
 from cm4storage.core.memory import machine_memory_bytes
+from cm4storage.core.records import dataclass
 from cm4storage.core.units import format_bytes
 from cm4storage.core.waiting import wait_for
 from cm4storage.storage.buffers import Buffer

@@ -11,10 +11,10 @@ import contextlib
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from cm4storage.core.errors import StorageBenchmarkError, UserError
+from cm4storage.core.records import dataclass, field
 from cm4storage.plugins.naming import load_named
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ value that is not known, such as the share of waits where no step has ended, is 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-
+from cm4storage.core.records import asdict, dataclass, names_of
 from cm4storage.core.units import format_count, format_seconds
 
 FILE_NAME = "time_series.csv"
@@ -71,7 +70,7 @@ class Sample:
         return ", ".join(filter(None, parts))
 
 
-HEADER = ",".join(each.name for each in fields(Sample)) + "\n"
+HEADER = ",".join(names_of(Sample)) + "\n"
 
 
 def _cell(value: float | None) -> str:

@@ -11,8 +11,9 @@ import ctypes
 import functools
 import mmap
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from cm4storage.core.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,8 +7,9 @@ Source: ``utils/config.py`` and ``utils/utility.py`` of dlio_benchmark: a number
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from cm4storage.core.records import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cm4storage.core.canonical import digest
+from cm4storage.core.records import dataclass, field
 from cm4storage.workload.distributions import Distribution
 from cm4storage.workload.model_sections import (
     CheckpointSection,

@@ -5,9 +5,9 @@ Source of keys and defaults: see `cm4storage.workload.sections`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from cm4storage.core.records import dataclass
 from cm4storage.workload.setting import LARGEST_BYTES, UNUSED_BY_DLIO, setting
 
 ModelDatatype = Literal["fp16", "fp32", "fp64", "bf16", "int8", "uint8"]

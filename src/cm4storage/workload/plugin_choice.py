@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from cm4storage.core.records import dataclass
 
 CHECKPOINT: Final = "checkpoint"
 """The name of the plugin that ``workflow.checkpoint`` switches on, too."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Literal
 
 from cm4storage.core.errors import UserError
+from cm4storage.core.records import asdict, dataclass
 
 Level = Literal["error", "warning", "remark"]
 

@@ -6,12 +6,12 @@ Reading that file needs no YAML: a run is to begin soon.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cm4storage.core.canonical import digest
 from cm4storage.core.errors import UserError
 from cm4storage.core.files import write_json_atomically
+from cm4storage.core.records import dataclass
 from cm4storage.core.versions import check_version
 from cm4storage.workload import schema
 from cm4storage.workload.model import Workload

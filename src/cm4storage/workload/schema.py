@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cm4storage.core.records import dataclass
 from cm4storage.workload.coercion import PluginChoices, coerce
 from cm4storage.workload.distributions import Distribution
 from cm4storage.workload.sections import (

@@ -9,9 +9,9 @@ Source of keys and defaults: ``ConfigArguments`` and ``LoadConfig`` in dlio_benc
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from cm4storage.core.records import dataclass
 from cm4storage.workload.distributions import Distribution
 from cm4storage.workload.model_sections import (
     CheckpointSection,

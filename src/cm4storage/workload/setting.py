@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Literal
+
+from cm4storage.core.records import field
 
 Shuffle = Literal["off", "seed", "random"]
 
@@ -42,7 +43,7 @@ def setting(
     inert : str
         Why the key has no effect, in DLIO as here; a note wherever the key is given.
     """
-    return dataclasses.field(
+    return field(
         default=default,
         metadata={
             "aliases": aliases,

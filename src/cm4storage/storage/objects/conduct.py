@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from cm4storage.core.records import dataclass
 from cm4storage.core.units import KIB, MIB
 from cm4storage.storage.store import RETRY_LIMIT_S
 
