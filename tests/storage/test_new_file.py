@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cm4storage.core.errors import StorageFault
 from cm4storage.storage.folders.directio import DirectStore
 from cm4storage.storage.folders.file import FileStore
 
@@ -53,6 +54,30 @@ def unnamed(tmp_path: Path) -> Path:
     except OSError as error:
         pytest.skip(f"no files without names here: {error}")
     return tmp_path / "root"
+
+
+@pytest.mark.parametrize("times", [1, 10**6])
+def test_a_folder_that_is_removed_while_a_file_is_made_in_it(
+    unnamed: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """To an open at that instant ext4 answers EPERM; one in a hundred has it in a bare loop."""
+    store, really_open, count = FileStore(unnamed), os.open, itertools.count(1)
+    store.write("folder/other", [memoryview(b"")])
+    (unnamed / "folder" / "other").unlink()
+
+    def too_late(path: Any, flags: int, *more: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE and next(count) <= times:
+            if Path(path).is_dir():
+                Path(path).rmdir()
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+        return really_open(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", too_late)
+    if times == 1:
+        assert store.write("folder/object", [memoryview(b"x")]) == 1
+    else:
+        with pytest.raises(StorageFault, match="cannot create the object: Operation not permitted"):
+            store.write("folder/object", [memoryview(b"x")])
 
 
 def open_files() -> int:

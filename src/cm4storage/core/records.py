@@ -139,16 +139,24 @@ def _defaults(
 ) -> tuple[dict[str, Any], Mapping[str, Callable[[], Any]]]:
     """Return the defaults of a class, and how to make those that are made for each instance."""
     given = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
-    for name in given:
-        delattr(cls, name)
     facts = {n: v.facts if isinstance(v, _Declared) else {"default": v} for n, v in given.items()}
     defaults = {n: each["default"] for n, each in facts.items() if "default" in each}
-    return defaults, {n: facts[n]["default_factory"] for n in facts.keys() - defaults.keys()}
+    factories = {n: facts[n]["default_factory"] for n in facts.keys() - defaults.keys()}
+    for name, default in defaults.items():
+        setattr(cls, name, default)
+    for name in factories:
+        delattr(cls, name)
+    return defaults, factories
 
 
 def _repr(self: object) -> str:
-    shown = {n: v for n, v in asdict(self).items() if isinstance(v, (str, int, float, tuple))}
-    return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in shown.items())})"
+    shown = [f"{name}={value!r}" for name, value in asdict(self).items() if _is_shown(value)]
+    return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _is_shown(value: object) -> bool:
+    """Tell whether a value is short; mappings are long, and may hold secrets."""
+    return value is None or isinstance(value, (str, int, float, tuple)) or hasattr(value, _FIELDS)
 
 
 def _is_equal(self: object, other: object) -> bool:

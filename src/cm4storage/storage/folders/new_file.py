@@ -34,6 +34,8 @@ _CANNOT: Final = frozenset(
 
 _MODE: Final = 0o666
 _MAKE_FOLDER_ATTEMPTS: Final = 100
+# The second is what ext4 says to O_TMPFILE in a folder that was removed an instant ago.
+_FOLDER_IS_GONE: Final = frozenset({errno.ENOENT, errno.EPERM})
 
 
 class NewFile(Protocol):
@@ -228,19 +230,21 @@ def in_folder(make: Callable[[], T], make_its_folder: Callable[[], None]) -> T:
     Parameters
     ----------
     make : callable
-        Raises FileNotFoundError where the folder is missing; is called again then.
+        Raises OSError where the folder is missing; is called again then.
     make_its_folder : callable
         Called in between, such as with `make_folder`.
 
     Raises
     ------
     OSError
-        Of `make`; FileNotFoundError if the folder is missing time and again.
+        Of `make`; also if the folder is missing time and again.
     """
     for _ in range(_MAKE_FOLDER_ATTEMPTS):
         try:
             return make()
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in _FOLDER_IS_GONE:
+                raise
             make_its_folder()
     return make()
 
