@@ -100,45 +100,36 @@ def test_checkpoints_alone_resolve_and_do_not_train(cm4storage):
     assert "run it with: cm4storage checkpoint" in done.stderr
 
 
-def test_a_workload_needs_no_heavy_package(tmp_path):
-    program = (
-        "import sys\n"
-        "from cm4storage.cli import main\n"
-        "assert main(['workload', '--model=dlrm_b200', '--quiet']) == 0\n"
-        "heavy = {'numpy', 'h5py', 'pyarrow', 'PIL', 'rich', 'cryptography', 'hydra'}\n"
-        "print(sorted(heavy & set(sys.modules)))\n"
-    )
+def loaded(names, program, folder):
+    """Return what a program prints, and in the end which of the modules `names` it has loaded."""
+    asks = f"{program}\nimport sys\nprint(sorted(set({names!r}) & set(sys.modules)))\n"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+        [sys.executable, "-c", asks], capture_output=True, text=True, check=True, cwd=folder
     )
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+def command(*args):
+    return f"from cm4storage.cli import main\nassert main({list(args)}) == 0"
+
+
+def test_a_workload_needs_no_heavy_package(tmp_path):
+    heavy = "numpy", "h5py", "pyarrow", "PIL", "rich", "cryptography", "hydra"
+    resolving = command("workload", "--model=dlrm_b200", "--quiet")
+    assert loaded(heavy, resolving, tmp_path) == "[]"
 
 
 @pytest.mark.parametrize("verb", ["run", "dlio"])
-def test_a_training_waits_for_nothing_that_only_checkpoints_need(verb):
-    program = (
-        f"import sys, cm4storage.cli.{verb}\n"
-        "late = ('plugin', 'catalogue', 'writing', 'restoring', 'runs.conducting')\n"
-        "print([name for name in late if f'cm4storage.checkpoint.{name}' in sys.modules])\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
+def test_a_training_waits_for_nothing_that_only_checkpoints_need(verb, tmp_path):
+    late = "plugin", "catalogue", "writing", "restoring", "runs.conducting"
+    names = [f"cm4storage.checkpoint.{name}" for name in late]
+    assert loaded(names, f"import cm4storage.cli.{verb}", tmp_path) == "[]"
 
 
 def test_the_check_that_each_run_begins_with_loads_nothing_for_services(tmp_path):
-    program = (
-        "import sys\n"
-        "from cm4storage.cli import main\n"
-        "assert main(['check', '--brief', '--data_dir=data']) == 0\n"
-        "late = {'numpy', 'ssl', 'email', 'cm4storage.storage.diagnosis.runner'}\n"
-        "print(sorted(late & set(sys.modules)))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
+    late = "numpy", "ssl", "email", "cm4storage.storage.diagnosis.runner"
+    checking = command("check", "--brief", "--data_dir=data")
+    assert loaded(late, checking, tmp_path).splitlines()[-1] == "[]"
 
 
 def test_generate_says_why_and_finds_again(cm4storage, workload_file, tmp_path):

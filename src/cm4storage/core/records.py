@@ -64,8 +64,9 @@ def dataclass(cls: C | None = None, *, frozen: bool = False) -> C | Callable[[C]
     def decorate(cls: C) -> C:
         names = tuple(cls.__annotations__)
         setattr(cls, _FIELDS, names)
-        setattr(cls, _STANDARD_FIELDS, _StandardFields(cls, names))
-        cls.__init__ = _initializer(cls, names)  # type: ignore[misc]
+        facts = _facts_of_defaults(cls, names)
+        setattr(cls, _STANDARD_FIELDS, _StandardFields(facts))
+        cls.__init__ = _initializer(cls, names, facts)  # type: ignore[misc]
         cls.__repr__ = _repr  # type: ignore[assignment]
         cls.__eq__ = _is_equal  # type: ignore[assignment]
         cls.__hash__ = _hash if frozen else None  # type: ignore[assignment]
@@ -79,17 +80,15 @@ def dataclass(cls: C | None = None, *, frozen: bool = False) -> C | Callable[[C]
 class _StandardFields:
     """What the functions of `dataclasses` look for in a class, made when they do."""
 
-    def __init__(self, cls: type, names: tuple[str, ...]) -> None:
-        self._defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
+    def __init__(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
+        self._facts = facts
 
     def __get__(self, _instance: object, cls: type) -> Any:
         import dataclasses  # takes as long as the whole engine
 
         # Without a docstring it would write one, from signatures.
         space: dict[str, Any] = {"__annotations__": cls.__annotations__, "__doc__": cls.__name__}
-        for name, value in self._defaults.items():
-            is_declared = isinstance(value, _Declared)
-            space[name] = dataclasses.field(**value.facts) if is_declared else value
+        space |= {name: dataclasses.field(**facts) for name, facts in self._facts.items()}
         twin: Any = dataclasses.dataclass(init=False, repr=False, eq=False)(type("", (), space))
         setattr(cls, _STANDARD_FIELDS, twin.__dataclass_fields__)
         return twin.__dataclass_fields__
@@ -112,8 +111,11 @@ def asdict(record: object) -> dict[str, Any]:
     return {name: values[name] for name in names_of(record)}
 
 
-def _initializer(cls: type, names: tuple[str, ...]) -> Callable[..., None]:
-    defaults, factories = _defaults(cls, names)
+def _initializer(
+    cls: type, names: tuple[str, ...], facts: Mapping[str, Mapping[str, Any]]
+) -> Callable[..., None]:
+    defaults = {n: each["default"] for n, each in facts.items() if "default" in each}
+    factories = {n: facts[n]["default_factory"] for n in facts.keys() - defaults.keys()}
     known = frozenset(names)
 
     def initialize(self: Any, *args: Any, **given: Any) -> None:
@@ -134,19 +136,18 @@ def _initializer(cls: type, names: tuple[str, ...]) -> Callable[..., None]:
     return initialize
 
 
-def _defaults(
-    cls: type, names: tuple[str, ...]
-) -> tuple[dict[str, Any], Mapping[str, Callable[[], Any]]]:
-    """Return the defaults of a class, and how to make those that are made for each instance."""
-    given = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
-    facts = {n: v.facts if isinstance(v, _Declared) else {"default": v} for n, v in given.items()}
-    defaults = {n: each["default"] for n, each in facts.items() if "default" in each}
-    factories = {n: facts[n]["default_factory"] for n in facts.keys() - defaults.keys()}
-    for name, default in defaults.items():
-        setattr(cls, name, default)
-    for name in factories:
-        delattr(cls, name)
-    return defaults, factories
+def _facts_of_defaults(cls: type, names: tuple[str, ...]) -> dict[str, Mapping[str, Any]]:
+    """Return what is declared of each default, and leave the defaults alone in the class."""
+    facts: dict[str, Mapping[str, Any]] = {}
+    for name in names:
+        if name in cls.__dict__:
+            value = cls.__dict__[name]
+            facts[name] = value.facts if isinstance(value, _Declared) else {"default": value}
+            if "default" in facts[name]:
+                setattr(cls, name, facts[name]["default"])
+            else:
+                delattr(cls, name)
+    return facts
 
 
 def _repr(self: object) -> str:
